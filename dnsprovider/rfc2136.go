@@ -1,0 +1,176 @@
+package dnsprovider
+
+import (
+	"cmp"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/libdns/rfc2136"
+	"github.com/miekg/dns"
+)
+
+// RFC2136Config is how to reach the primary server of a zone that takes dynamic updates
+// (RFC 2136), such as BIND, Knot or PowerDNS.
+type RFC2136Config struct {
+	Server string // host:port of the primary
+	Zone   string // apex of the zone
+
+	KeyName      string // name of the TSIG key (RFC 8945)
+	KeyAlgorithm string // hmac-sha1, -sha224, -sha256 (default), -sha384 or -sha512
+	KeySecret    string // base64
+
+	// Timeout bounds one Read or Apply, connection included. Default 10 s.
+	Timeout time.Duration
+
+	// Dial connects to the server; nil is a plain net.Dialer. The place to keep a user's
+	// configuration from reaching addresses that it should not.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+const defaultRFC2136Timeout = 10 * time.Second
+
+var tsigAlgorithms = []string{dns.HmacSHA1, dns.HmacSHA224, dns.HmacSHA256, dns.HmacSHA384, dns.HmacSHA512}
+
+// NewRFC2136 returns the zone behind a server that takes dynamic updates. It connects to
+// nothing yet. The key needs the right to query and to update the zone; it needs no right
+// to transfer it.
+//
+// From libdns/rfc2136 come the credentials. Its methods are not used: GetRecords wants a
+// zone transfer, SetRecords drops the other values of the RRset, no call carries
+// prerequisites, and its unexported conversion cuts TXT at 255 runes, writes Go escapes and
+// returns presentation escapes.
+func NewRFC2136(cfg RFC2136Config) (Zone, error) {
+	z := &rfc2136Zone{
+		creds: rfc2136.Provider{
+			KeyName: Canonical(cfg.KeyName),
+			KeyAlg:  Canonical(cmp.Or(cfg.KeyAlgorithm, dns.HmacSHA256)),
+			Key:     cfg.KeySecret,
+			Server:  cfg.Server,
+		},
+		apex:    Canonical(cfg.Zone),
+		timeout: cmp.Or(cfg.Timeout, defaultRFC2136Timeout),
+		dial:    cfg.Dial,
+	}
+	if z.dial == nil {
+		z.dial = new(net.Dialer).DialContext
+	}
+	if err := z.validate(); err != nil {
+		return nil, &Error{Kind: Invalid, Op: "configure rfc2136", Server: cfg.Server, Err: err}
+	}
+	return z, nil
+}
+
+func (z *rfc2136Zone) validate() error {
+	if _, port, err := net.SplitHostPort(z.creds.Server); err != nil || port == "" {
+		return fmt.Errorf("server: %q is not host:port, such as ns1.example.com:53", z.creds.Server)
+	}
+	if _, ok := dns.IsDomainName(z.apex); !ok || z.apex == "" {
+		return fmt.Errorf("zone: %q is not a domain name, such as example.com", z.apex)
+	}
+	if _, ok := dns.IsDomainName(z.creds.KeyName); !ok || z.creds.KeyName == "" {
+		return fmt.Errorf("key name: %q is not a domain name, such as maildomain-key", z.creds.KeyName)
+	}
+	if !slices.Contains(tsigAlgorithms, dns.Fqdn(z.creds.KeyAlg)) {
+		return fmt.Errorf("key algorithm: %q is not one of %s", z.creds.KeyAlg, strings.ReplaceAll(strings.Join(tsigAlgorithms, " "), ".", ""))
+	}
+	if secret, err := base64.StdEncoding.DecodeString(z.creds.Key); err != nil || len(secret) == 0 {
+		return errors.New("key secret: not base64, as tsig-keygen prints it") // never the secret itself
+	}
+	if z.timeout < 0 {
+		return fmt.Errorf("timeout: %v is negative", z.timeout)
+	}
+	return nil
+}
+
+type rfc2136Zone struct {
+	creds   rfc2136.Provider
+	apex    string
+	timeout time.Duration
+	dial    func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// Read asks the primary itself, over one TCP connection, with signed questions.
+func (z *rfc2136Zone) Read(ctx context.Context, key Key) (RRset, error) {
+	set, err := z.read(ctx, key)
+	if err != nil {
+		return RRset{}, z.complete(err, "read", key)
+	}
+	return set, nil
+}
+
+func (z *rfc2136Zone) read(ctx context.Context, key Key) (RRset, error) {
+	if err := z.check(key); err != nil {
+		return RRset{}, err
+	}
+	s, err := z.connect(ctx)
+	if err != nil {
+		return RRset{}, err
+	}
+	defer s.close()
+	found, err := s.lookup(key)
+	if err != nil {
+		return RRset{}, err
+	}
+	return rrsetOf(key, found)
+}
+
+// Apply sends one UPDATE message, which the server carries out whole or not at all (RFC 2136
+// §3.4), and only if the RRset is exactly what was seen (§2.4.2, §2.4.3).
+func (z *rfc2136Zone) Apply(ctx context.Context, change Change) error {
+	if err := z.apply(ctx, change); err != nil {
+		return z.complete(err, "update", change.Seen.Key)
+	}
+	return nil
+}
+
+func (z *rfc2136Zone) apply(ctx context.Context, change Change) error {
+	if change.Empty() {
+		return nil
+	}
+	if err := z.check(change.Seen.Key); err != nil {
+		return err
+	}
+	update, err := updateFor(z.apex, change)
+	if err != nil {
+		return err
+	}
+	s, err := z.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	return s.update(update, change.Seen.Key)
+}
+
+func (z *rfc2136Zone) check(key Key) error {
+	if _, ok := typeCodes[key.Type]; !ok {
+		return failure(Invalid, nil, "record type %q is not one of TXT, CNAME, A, AAAA", key.Type)
+	}
+	// Room for the label that tells a wildcard's answer from a record (lookup).
+	if _, ok := dns.IsDomainName(probeLabel + "." + key.Name); !ok || key.Name == "" {
+		return failure(Invalid, nil, "the name is not a domain name, or is too long")
+	}
+	if key.Name != Canonical(key.Name) {
+		return failure(Invalid, nil, "the name is not in canonical form: want %q", Canonical(key.Name))
+	}
+	if !Within(key.Name, z.apex) {
+		return failure(Invalid, nil, "the name is not within zone %s", z.apex)
+	}
+	return nil
+}
+
+// complete fills in what was attempted and where.
+func (z *rfc2136Zone) complete(err error, verb string, key Key) error {
+	e, ok := errors.AsType[*Error](err)
+	if !ok {
+		e = &Error{Kind: Invalid, Err: err}
+	}
+	e.Op, e.Server = verb+" "+key.String(), z.creds.Server
+	return e
+}

@@ -1,0 +1,127 @@
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-builtin-rules
+.DEFAULT_GOAL := help
+
+# Tools are pinned by version in modules of their own, apart from the operator's dependencies.
+CONTROLLER_GEN := go tool -modfile=hack/tools/go.mod controller-gen
+GOLANGCI_LINT  := go tool -modfile=$(CURDIR)/hack/lint/go.mod golangci-lint
+KUBECTL        ?= kubectl
+
+# The modules with packages of our own, and all modules.
+CODE_MODULES := . hack/controlplane
+MODULES      := $(CODE_MODULES) hack/lint hack/tools
+
+API  := ./api/v1alpha1
+CRDS := config/crd/bases
+
+# The race detector needs a C compiler. Set RACE=-race to require it, RACE= to do without.
+RACE     ?= $(shell command -v "$$(go env CC)" >/dev/null && echo -race)
+PACKAGES ?= ./...
+COUNT    ?=
+TIMEOUT  ?= 20m
+GOTEST    = go test $(RACE) -shuffle=on -timeout $(TIMEOUT) $(if $(COUNT),-count=$(COUNT))
+
+FUZZTIME ?= 30s
+
+# A shell prefix that puts a control plane into the environment.
+WITH_CONTROLPLANE = KUBEBUILDER_ASSETS="$$(go run -C hack/controlplane .)"; export KUBEBUILDER_ASSETS;
+
+##@ General
+
+.PHONY: help
+help: ## List the targets
+	@awk 'BEGIN { FS = ":.*## " } /^##@ / { printf "\n%s\n", substr($$0, 5) } /^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: demo
+demo: ## A control plane, a DNS server and the operator at work on the samples (DEMO_ONCE=1: end when all is verified)
+	@$(WITH_CONTROLPLANE) go build -buildvcs=false -o bin/demo ./test/demo; exec bin/demo
+
+##@ Development
+
+.PHONY: manifests
+manifests: ## Write the CRDs from the types in api/
+	$(CONTROLLER_GEN) crd paths=$(API) output:crd:dir=$(CRDS)
+
+.PHONY: generate
+generate: ## Write the DeepCopy methods of the types in api/
+	$(CONTROLLER_GEN) object paths=$(API)
+
+.PHONY: fmt
+fmt: ## Format all Go code
+	gofmt -w .
+
+.PHONY: vet
+vet: ## Run go vet
+	$(foreach m,$(CODE_MODULES),go vet -C $(m) ./... &&) true
+
+.PHONY: lint
+lint: ## Run golangci-lint, which also holds the import table
+	$(foreach m,$(CODE_MODULES),(cd $(m) && $(GOLANGCI_LINT) run) &&) true
+
+.PHONY: lint-fix
+lint-fix: ## Run golangci-lint, and let it repair what it can
+	$(foreach m,$(CODE_MODULES),(cd $(m) && $(GOLANGCI_LINT) run --fix) &&) true
+
+.PHONY: test
+test: ## Run all tests, with a real API server (PACKAGES=./keys/... for a part)
+	@echo 'race detector: $(if $(RACE),on,off, because there is no C compiler)'
+	go test -C hack/controlplane $(RACE) -shuffle=on ./...
+	$(WITH_CONTROLPLANE) $(GOTEST) $(PACKAGES)
+
+.PHONY: verify
+verify: verify-generated verify-format vet lint verify-modules ## Check that generated files, format, lint and modules are in order
+
+.PHONY: verify-generated
+verify-generated:
+	tmp="$$(mktemp -d)"; trap 'rm -rf "$$tmp"' EXIT; \
+	$(CONTROLLER_GEN) object crd paths=$(API) output:object:dir="$$tmp" output:crd:dir="$$tmp/crds"; \
+	diff -u $(API)/zz_generated.deepcopy.go "$$tmp/zz_generated.deepcopy.go" || { echo 'out of date: run make generate' >&2; exit 1; }; \
+	diff -ruN $(CRDS) "$$tmp/crds" || { echo 'out of date: run make manifests' >&2; exit 1; }
+
+.PHONY: verify-format
+verify-format:
+	unformatted="$$(gofmt -l .)"; [[ -z "$$unformatted" ]] || { printf 'not formatted, run make fmt:\n%s\n' "$$unformatted" >&2; exit 1; }
+
+.PHONY: verify-modules
+verify-modules:
+	$(foreach m,$(MODULES),go mod tidy -C $(m) -diff &&) true
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz test in turn, each for FUZZTIME (30s)
+	@grep -rnoE --include='*_test.go' --exclude-dir=hack '^func Fuzz[A-Za-z0-9_]+' . | sort | \
+	while IFS=: read -r file _ name; do \
+		echo "$$file: $${name#func }"; \
+		go test -run '^$$' -fuzz "^$${name#func }\$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")" </dev/null; \
+	done
+
+.PHONY: nightly
+nightly: ## What takes too long for every change: long fuzzing, and each test many times
+	$(MAKE) fuzz FUZZTIME=10m
+	$(MAKE) test COUNT=10 TIMEOUT=3h
+
+.PHONY: controlplane
+controlplane: ## Find kube-apiserver, etcd and kubectl, or build them, and print their directory
+	@go run -C hack/controlplane .
+
+##@ Build and run
+
+.PHONY: build
+build: ## Build bin/maildomain
+	go build -trimpath -buildvcs=false -o bin/maildomain .
+
+.PHONY: run
+run: build ## Run the manager against the cluster of the current kubeconfig (ARGS= for its flags)
+	exec bin/maildomain manager $(ARGS)
+
+.PHONY: install
+install: ## Install the CRDs into the cluster of the current kubeconfig
+	$(KUBECTL) apply --server-side -f $(CRDS)
+
+.PHONY: uninstall
+uninstall: ## Remove the CRDs, and with them every MailDomain, from that cluster
+	$(KUBECTL) delete --ignore-not-found -f $(CRDS)
+
+.PHONY: clean
+clean: ## Remove what was built here
+	rm -rf bin

@@ -1,0 +1,254 @@
+package v1alpha1
+
+// Condition types. Ready is the summary: it is True when ProviderReady and the condition of every
+// managed section are, and Compliant where baselines are asked for. The condition of an
+// unmanaged section is absent. Reconciling and Stalled follow kstatus: present only when True.
+const (
+	// ConditionReady: everything that spec asks for is published and proven. On a provider: it
+	// can be used.
+	ConditionReady = "Ready"
+	// ConditionProviderReady: the provider exists, may be used for this domain and takes the
+	// credentials. Absent in manual mode.
+	ConditionProviderReady = "ProviderReady"
+	// ConditionSPFReady: the wished SPF record is served and evaluates without permerror.
+	ConditionSPFReady = "SPFReady"
+	// ConditionDKIMReady: every key of spec is active or, if external, verified.
+	ConditionDKIMReady = "DKIMReady"
+	// ConditionDMARCReady: the wished DMARC record is served.
+	ConditionDMARCReady = "DMARCReady"
+	// ConditionMTASTSReady: the policy is served and announced.
+	ConditionMTASTSReady = "MTASTSReady"
+	// ConditionTLSRPTReady: the wished TLS-RPT record is served.
+	ConditionTLSRPTReady = "TLSRPTReady"
+	// ConditionCompliant: every baseline of spec.compliance passes.
+	ConditionCompliant = "Compliant"
+	// ConditionReconciling: work is under way that needs nobody's help.
+	ConditionReconciling = "Reconciling"
+	// ConditionStalled: nothing will move until somebody changes something; the message says what.
+	ConditionStalled = "Stalled"
+)
+
+// Reasons of conditions, records and Events: the closed list. Each says what it means and, if
+// something is wrong, the way out.
+const (
+	// ReasonVerified: what was wished is served, as seen from outside. Nothing to do.
+	ReasonVerified = "Verified"
+	// ReasonReady: a provider's spec and credentials are in order. Nothing to do.
+	ReasonReady = "Ready"
+	// ReasonProgressing: work is under way. Wait.
+	ReasonProgressing = "Progressing"
+	// ReasonSuspended: spec.suspend is true; nothing is done. Set it to false to go on.
+	ReasonSuspended = "Suspended"
+	// ReasonObserving: mode is Observe; nothing new is written. Read status.plan, then set mode: Enforce.
+	ReasonObserving = "Observing"
+	// ReasonWaitingForHuman: without a provider, a human must publish the record that the message
+	// and status.plan show.
+	ReasonWaitingForHuman = "WaitingForHuman"
+
+	// ReasonProviderNotFound: the object that spec.dns.providerRef names does not exist. Create it
+	// or correct the reference.
+	ReasonProviderNotFound = "ProviderNotFound"
+	// ReasonProviderNotAllowed: the provider is not for this domain, or its grants do not cover the
+	// namespace. Add the domain to spec.domains or a grant, or refer to another provider.
+	ReasonProviderNotAllowed = "ProviderNotAllowed"
+	// ReasonProviderInvalid: the provider's spec can't be used, for example a public suffix among
+	// its domains. Correct it as the message says.
+	ReasonProviderInvalid = "ProviderInvalid"
+	// ReasonTargetNotAllowed: a server, endpoint or name server address is loopback, link-local,
+	// private or of the cluster. Use a public one, or have the administrator allow the range.
+	ReasonTargetNotAllowed = "TargetNotAllowed"
+	// ReasonCredentialsNotFound: the Secret or the key in it that the provider names is missing.
+	// Create it.
+	ReasonCredentialsNotFound = "CredentialsNotFound"
+	// ReasonUnauthorized: the provider does not take the credentials. Check key name, algorithm,
+	// secret and permissions.
+	ReasonUnauthorized = "Unauthorized"
+	// ReasonUnreachable: the provider gives no usable answer. It is tried again; check address and
+	// network if it lasts.
+	ReasonUnreachable = "Unreachable"
+	// ReasonRateLimited: the provider asks to wait. It is tried again at the time that it names.
+	ReasonRateLimited = "RateLimited"
+	// ReasonZoneNotFound: the provider does not hold the zone. Check spec.dns.zone and the account.
+	ReasonZoneNotFound = "ZoneNotFound"
+	// ReasonRefused: the provider understood and declined the change. Read the message; it is tried
+	// again.
+	ReasonRefused = "Refused"
+	// ReasonUnknownOutcome: a change was sent and it is not known whether it took place. The records
+	// are read again and repaired; nothing to do.
+	ReasonUnknownOutcome = "UnknownOutcome"
+	// ReasonConcurrentChange: somebody else changed the records between reading and writing.
+	// Nothing was written; it is tried again.
+	ReasonConcurrentChange = "ConcurrentChange"
+
+	// ReasonDomainNotClaimed: this MailDomain has no proven right to the domain, so it only observes.
+	// Give the namespace a grant, or publish the record that the message shows.
+	ReasonDomainNotClaimed = "DomainNotClaimed"
+	// ReasonRecordConflict: a record of the same protocol that the operator did not write stands there
+	// and was left alone. Remove it, or set spec.dns.conflictPolicy: Adopt.
+	ReasonRecordConflict = "RecordConflict"
+	// ReasonAliasInTheWay: a CNAME occupies the name, so nothing else can stand there (RFC 1034 section
+	// 3.6.2). Remove it, or publish the record at its target.
+	ReasonAliasInTheWay = "AliasInTheWay"
+	// ReasonDelegatedName: the name belongs to a child zone that the provider does not hold. Refer to a
+	// provider that does, or remove the delegation.
+	ReasonDelegatedName = "DelegatedName"
+
+	// ReasonWaitingForPropagation: the record is written, but not every name server serves it, or
+	// negative answers have not yet expired. Wait; the message counts the servers.
+	ReasonWaitingForPropagation = "WaitingForPropagation"
+	// ReasonNotServed: the name servers do not serve the record, or a selector that others should
+	// publish. Publish it, or find out why they don't.
+	ReasonNotServed = "NotServed"
+	// ReasonServersDisagree: name servers of the zone give different answers, one of them wrong, for
+	// longer than propagation takes. Repair the one that the message names.
+	ReasonServersDisagree = "ServersDisagree"
+	// ReasonServersUnreachable: no name server of the zone answers, so nothing is known. Nothing is
+	// changed on that ground; check the delegation and the servers.
+	ReasonServersUnreachable = "ServersUnreachable"
+	// ReasonVerificationFailed: what is seen is not what was wished, as the message says. Repair it,
+	// or change spec.
+	ReasonVerificationFailed = "VerificationFailed"
+
+	// ReasonBasicsNotReady: the stricter DMARC policy is held until SPF evaluates without permerror and
+	// every DKIM key is active or verified. Repair these, or set spec.dmarc.enforcement: Immediate.
+	ReasonBasicsNotReady = "BasicsNotReady"
+	// ReasonSPFPermError: the SPF record would evaluate to permerror (RFC 7208 section 2.6.7) and is
+	// held; the last good one stays. Correct the term that the message names.
+	ReasonSPFPermError = "SPFPermError"
+	// ReasonSPFTempError: the SPF record can't be evaluated now, because a DNS query fails. It is tried
+	// again.
+	ReasonSPFTempError = "SPFTempError"
+
+	// ReasonRotating: a rotation is under way; the active key signs. Wait.
+	ReasonRotating = "Rotating"
+	// ReasonWaitingForSigner: a retired key waits for its revocation until the annotation
+	// maildomain.dev/signer-switched names the new selector. Set it when the signer has switched.
+	ReasonWaitingForSigner = "WaitingForSigner"
+	// ReasonImportFailed: the key to import is missing, not labelled for import, unreadable, or not the
+	// one that DNS serves. Correct what the message names.
+	ReasonImportFailed = "ImportFailed"
+	// ReasonDKIMRequired: spec.dkim was removed while the DMARC policy in force relies on it. Relax
+	// spec.dmarc.policy first, or name external selectors.
+	ReasonDKIMRequired = "DKIMRequired"
+	// ReasonKeyLost: a private key is gone. It is rebuilt from the signer's Secret, or else replaced
+	// under a new selector after a time of grace: restore the Secret before, if there is a backup.
+	ReasonKeyLost = "KeyLost"
+	// ReasonKeyUnreadable: a stored private key can't be read, or does not belong to its record.
+	// Nothing is overwritten: restore the Secret, or delete the key to have it replaced.
+	ReasonKeyUnreadable = "KeyUnreadable"
+	// ReasonSecretConflict: a Secret with the wanted name exists and is not the operator's to write.
+	// Remove it, or choose another name.
+	ReasonSecretConflict = "SecretConflict"
+	// ReasonSecretFull: the shared signer's Secret has no room for another domain. Use a second one.
+	ReasonSecretFull = "SecretFull"
+	// ReasonLedgerUnreadable: the operator's own record of what it wrote can't be read, so it touches
+	// nothing. Restore the Secret that the message names.
+	ReasonLedgerUnreadable = "LedgerUnreadable"
+
+	// ReasonCertificateNotReady: the TLS Secret is missing, expired, without its key, or does not name
+	// mta-sts.<domain>. Issue the certificate.
+	ReasonCertificateNotReady = "CertificateNotReady"
+	// ReasonPolicyNotServed: the policy can't be fetched over HTTPS as it should be, so it is not
+	// announced. Check the address record, the certificate and the way to port 443.
+	ReasonPolicyNotServed = "PolicyNotServed"
+	// ReasonPolicyMismatch: another policy is served than spec says. Wait for the replicas, or correct
+	// what the third party serves.
+	ReasonPolicyMismatch = "PolicyMismatch"
+	// ReasonAddressPending: the Service has no address yet for mta-sts.<domain>. Wait, or set
+	// spec.mtaSTS.address.
+	ReasonAddressPending = "AddressPending"
+	// ReasonMXNotCovered: a live MX host is not covered by the policy: senders that hold it would not
+	// deliver there. Add the host to spec.mtaSTS.mx or remove the MX record.
+	ReasonMXNotCovered = "MXNotCovered"
+	// ReasonWithdrawing: a record or policy is being withdrawn and must stay until those who hold it
+	// have forgotten it. Wait; status says until when.
+	ReasonWithdrawing = "Withdrawing"
+
+	// ReasonCompliant: every control of the baseline passes. Nothing to do.
+	ReasonCompliant = "Compliant"
+	// ReasonNotCompliant: a control fails; the message names it.
+	ReasonNotCompliant = "NotCompliant"
+
+	// ReasonNotPermitted: the operator's own account may not do what it must in the cluster. Grant what
+	// the message names.
+	ReasonNotPermitted = "NotPermitted"
+	// ReasonSectionsNotReady: Ready is False because of the conditions that the message names. Look there.
+	ReasonSectionsNotReady = "SectionsNotReady"
+	// ReasonUnsupported: this version can't do what spec asks, or the provider can't. Change the field
+	// that the message names.
+	ReasonUnsupported = "Unsupported"
+	// ReasonInternalError: a step failed in a way that has no reason of its own. It is tried again; the
+	// log says more.
+	ReasonInternalError = "InternalError"
+)
+
+// Reasons returns the closed list of reasons, in the order of their meaning.
+func Reasons() []string {
+	return []string{
+		ReasonVerified,
+		ReasonReady,
+		ReasonProgressing,
+		ReasonSuspended,
+		ReasonObserving,
+		ReasonWaitingForHuman,
+		ReasonProviderNotFound,
+		ReasonProviderNotAllowed,
+		ReasonProviderInvalid,
+		ReasonTargetNotAllowed,
+		ReasonCredentialsNotFound,
+		ReasonUnauthorized,
+		ReasonUnreachable,
+		ReasonRateLimited,
+		ReasonZoneNotFound,
+		ReasonRefused,
+		ReasonUnknownOutcome,
+		ReasonConcurrentChange,
+		ReasonDomainNotClaimed,
+		ReasonRecordConflict,
+		ReasonAliasInTheWay,
+		ReasonDelegatedName,
+		ReasonWaitingForPropagation,
+		ReasonNotServed,
+		ReasonServersDisagree,
+		ReasonServersUnreachable,
+		ReasonVerificationFailed,
+		ReasonBasicsNotReady,
+		ReasonSPFPermError,
+		ReasonSPFTempError,
+		ReasonRotating,
+		ReasonWaitingForSigner,
+		ReasonImportFailed,
+		ReasonDKIMRequired,
+		ReasonKeyLost,
+		ReasonKeyUnreadable,
+		ReasonSecretConflict,
+		ReasonSecretFull,
+		ReasonLedgerUnreadable,
+		ReasonCertificateNotReady,
+		ReasonPolicyNotServed,
+		ReasonPolicyMismatch,
+		ReasonAddressPending,
+		ReasonMXNotCovered,
+		ReasonWithdrawing,
+		ReasonCompliant,
+		ReasonNotCompliant,
+		ReasonNotPermitted,
+		ReasonSectionsNotReady,
+		ReasonUnsupported,
+		ReasonInternalError,
+	}
+}
+
+// The annotations of a MailDomain through which a person asks for something. A value that was
+// handled once is not handled again.
+const (
+	// AnnotationRotate asks for a rotation: any new value.
+	AnnotationRotate = "maildomain.dev/rotate"
+	// AnnotationCompromised names a selector whose key is known to others.
+	AnnotationCompromised = "maildomain.dev/compromised"
+	// AnnotationSignerSwitched names the selector that the signer now signs with.
+	AnnotationSignerSwitched = "maildomain.dev/signer-switched"
+)
+
+// LabelImport, with the value "true", marks a Secret whose key may be imported.
+const LabelImport = "maildomain.dev/import"

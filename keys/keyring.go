@@ -1,0 +1,106 @@
+package keys
+
+import "time"
+
+// State is a station in the life of a key.
+type State string
+
+const (
+	Generated  State = "Generated"  // stored; DNS does not know it
+	Published  State = "Published"  // its record was written and read back
+	Propagated State = "Propagated" // proven to be served everywhere, see Advance
+	Active     State = "Active"     // signs
+	Retired    State = "Retired"    // signs no more; its record stays for mail under way
+	Revoked    State = "Revoked"    // its record has an empty p= (RFC 6376 §3.6.1)
+	Removed    State = "Removed"    // its record is no longer wanted; the selector stays taken
+)
+
+// Key is one key pair without its private half. A time is zero until it has come; all are
+// in UTC and whole seconds, the precision in which they are stored.
+type Key struct {
+	Name      string `json:"name"`           // of the key in spec, the same over rotations
+	Selector  string `json:"selector"`       // of this key alone, never used again
+	Algorithm string `json:"algorithm"`      // the k= tag: "rsa" or "ed25519"
+	Bits      int    `json:"bits,omitempty"` // of an rsa key
+	Record    string `json:"record"`         // the TXT record of the public key
+
+	Created    time.Time `json:"created,omitzero"`
+	Published  time.Time `json:"published,omitzero"`
+	Served     time.Time `json:"served,omitzero"` // since when every server that must serves it
+	Propagated time.Time `json:"propagated,omitzero"`
+	Active     time.Time `json:"active,omitzero"`
+	Retired    time.Time `json:"retired,omitzero"`
+	Revoked    time.Time `json:"revoked,omitzero"`
+	Removed    time.Time `json:"removed,omitzero"`
+
+	// Silent says since when an address of a name server gives no answer about this key,
+	// while it waits for its proof.
+	Silent map[string]time.Time `json:"silent,omitempty"`
+}
+
+// State returns the station that the key has reached.
+func (k Key) State() State {
+	switch {
+	case !k.Removed.IsZero():
+		return Removed
+	case !k.Revoked.IsZero():
+		return Revoked
+	case !k.Retired.IsZero():
+		return Retired
+	case !k.Active.IsZero():
+		return Active
+	case !k.Propagated.IsZero():
+		return Propagated
+	case !k.Published.IsZero():
+		return Published
+	}
+	return Generated
+}
+
+// Pending reports whether the key is on its way to its first signature.
+func (k Key) Pending() bool {
+	s := k.State()
+	return s == Generated || s == Published || s == Propagated
+}
+
+// NeedsPrivate reports whether the private half must be at hand: it signs, will sign, or may
+// still be asked for by a signer that has not noticed the switch.
+func (k Key) NeedsPrivate() bool { return k.Pending() || k.State() == Active }
+
+// Keyring holds every key that a domain ever had, the oldest first.
+type Keyring []Key
+
+// Find returns the index of the key with the selector, -1 without one.
+func (r Keyring) Find(selector string) int {
+	for i := range r {
+		if r[i].Selector == selector {
+			return i
+		}
+	}
+	return -1
+}
+
+// With returns the keys in the state.
+func (r Keyring) With(state State) Keyring {
+	var found Keyring
+	for _, k := range r {
+		if k.State() == state {
+			found = append(found, k)
+		}
+	}
+	return found
+}
+
+// named returns the indices of the keys with the name that are pending or active.
+func (r Keyring) named(name string) (pending, active []int) {
+	for i, k := range r {
+		switch {
+		case k.Name != name:
+		case k.Pending():
+			pending = append(pending, i)
+		case k.State() == Active:
+			active = append(active, i)
+		}
+	}
+	return pending, active
+}

@@ -1,0 +1,194 @@
+package keys
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+)
+
+// Transition is one step that a key made.
+type Transition struct {
+	Selector string
+	To       State
+}
+
+// Wait says what a key waits for, in words that do not change while the wait does not.
+type Wait struct {
+	Selector string
+	Why      string
+}
+
+// Outcome is the answer of Advance.
+type Outcome struct {
+	Ring        Keyring
+	Transitions []Transition
+	Waits       []Wait
+	Ignored     []string      // name servers that are no longer waited for
+	Recheck     time.Duration // when time alone moves something; 0 if it never does
+}
+
+// Advance moves every key as far as policy, evidence (by selector) and now allow. It never
+// skips a proof:
+//
+//	Generated  → Published   the record was read back
+//	Published  → Propagated  every server that must serves the record, and has done so for the
+//	                         time that a resolver may believe in the name's absence
+//	Propagated → Active      at once, unless the key is no longer wanted; the same look must still show it
+//	Active     → Retired     a newer key of the same name is active; or the name left the policy
+//	                         while another key signs or none is wanted
+//	Retired    → Revoked     retention has passed and the signer's switch needs no confirmation
+//	Revoked    → Removed     retention has passed once more
+//
+// A key that never signed and is no longer wanted is Removed at once. Times in the future, of
+// a clock that was set back, only make a key wait longer.
+//
+// The caller stores Ring after the signer's Secret was written from it: then a crash in
+// between makes retirement later, never earlier.
+func Advance(ring Keyring, policy Policy, evidence map[string]Evidence, now time.Time) Outcome {
+	now = now.UTC().Truncate(time.Second)
+	out := Outcome{Ring: make(Keyring, len(ring))}
+	for i, k := range ring {
+		k.Silent = maps.Clone(k.Silent)
+		out.Ring[i] = k
+	}
+	for i := range out.Ring {
+		out.prove(&out.Ring[i], policy, evidence[out.Ring[i].Selector], now)
+	}
+	out.retire(policy, now)
+	for i := range out.Ring {
+		out.expire(&out.Ring[i], policy, now)
+	}
+	return out
+}
+
+func (o *Outcome) moved(k *Key, to State) {
+	o.Transitions = append(o.Transitions, Transition{k.Selector, to})
+}
+
+func (o *Outcome) wait(k *Key, format string, args ...any) {
+	o.Waits = append(o.Waits, Wait{k.Selector, fmt.Sprintf(format, args...)})
+}
+
+func (o *Outcome) recheck(after time.Duration) {
+	if after > 0 && (o.Recheck == 0 || after < o.Recheck) {
+		o.Recheck = after
+	}
+}
+
+// prove takes a pending key up to Active.
+func (o *Outcome) prove(k *Key, policy Policy, seen Evidence, now time.Time) {
+	if !k.Pending() {
+		return
+	}
+	if !slices.ContainsFunc(policy.Keys, func(s Spec) bool { return s.Name == k.Name }) || slices.Contains(policy.Compromised, k.Selector) {
+		k.Removed, k.Silent = now, nil
+		o.moved(k, Removed)
+		return
+	}
+	if !seen.Standing {
+		// A record that was taken away has to be proven again from the start.
+		k.Published, k.Served, k.Propagated, k.Silent = time.Time{}, time.Time{}, time.Time{}, nil
+		o.wait(k, "its record to be published")
+		return
+	}
+	if k.Published.IsZero() {
+		k.Published = now
+		o.moved(k, Published)
+	}
+	silent, why, ignored := judge(seen, k.Silent, now)
+	k.Silent = silent
+	o.Ignored = compact(append(o.Ignored, ignored...))
+	if why != "" {
+		k.Served, k.Propagated = time.Time{}, time.Time{}
+		for _, since := range silent {
+			o.recheck(since.Add(SilenceLimit).Sub(now))
+		}
+		o.wait(k, "%s", why)
+		return
+	}
+	if k.Served.IsZero() || k.Served.After(now) {
+		k.Served = now
+	}
+	if left := k.Served.Add(seen.NegativeTTL).Sub(now); left > 0 {
+		o.recheck(left)
+		o.wait(k, "resolvers to forget that the name did not exist")
+		return
+	}
+	if k.Propagated.IsZero() {
+		k.Propagated = now
+		o.moved(k, Propagated)
+	}
+	if policy.Frozen {
+		o.wait(k, "the signer's Secret")
+		return
+	}
+	k.Active, k.Silent = now, nil
+	o.moved(k, Active)
+}
+
+// retire takes active keys out of use that have a successor, or that nobody wants.
+func (o *Outcome) retire(policy Policy, now time.Time) {
+	if policy.Frozen {
+		return
+	}
+	// newest[name] is the key that signs for the name from now on.
+	newest := map[string]int{}
+	for i, k := range o.Ring {
+		if k.State() != Active {
+			continue
+		}
+		if j, ok := newest[k.Name]; !ok || newer(k, o.Ring[j]) {
+			newest[k.Name] = i
+		}
+	}
+	wanted := func(name string) bool {
+		return slices.ContainsFunc(policy.Keys, func(s Spec) bool { return s.Name == name })
+	}
+	wantedSigns := slices.ContainsFunc(policy.Keys, func(s Spec) bool { _, ok := newest[s.Name]; return ok })
+	for i := range o.Ring {
+		k := &o.Ring[i]
+		if k.State() != Active {
+			continue
+		}
+		replaced := newest[k.Name] != i
+		dropped := !wanted(k.Name) && (wantedSigns || len(policy.Keys) == 0)
+		if replaced || dropped {
+			k.Retired = now
+			o.moved(k, Retired)
+		}
+	}
+}
+
+// newer orders two active keys of one name; the later entry of the keyring wins a tie.
+func newer(a, b Key) bool { return cmp.Or(a.Created.Compare(b.Created), 1) > 0 }
+
+// expire ends the life of a retired key.
+func (o *Outcome) expire(k *Key, policy Policy, now time.Time) {
+	retention := policy.Retention
+	if slices.Contains(policy.Compromised, k.Selector) {
+		retention = 0
+	}
+	switch k.State() {
+	case Retired:
+		left := k.Retired.Add(retention).Sub(now)
+		switch {
+		case left > 0:
+			o.recheck(left)
+		case policy.Unconfirmed && retention > 0:
+			o.wait(k, "a person to confirm that the signer has switched")
+		default:
+			k.Revoked = now
+			o.moved(k, Revoked)
+			o.recheck(policy.Retention)
+		}
+	case Revoked:
+		if left := k.Revoked.Add(policy.Retention).Sub(now); left > 0 {
+			o.recheck(left)
+			return
+		}
+		k.Removed = now
+		o.moved(k, Removed)
+	}
+}

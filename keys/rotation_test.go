@@ -1,0 +1,336 @@
+package keys
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+var start = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+const (
+	day      = 24 * time.Hour
+	interval = 180 * day
+	keep     = 7 * day
+	negative = 5 * time.Minute
+)
+
+func policyFor(names ...string) Policy {
+	p := Policy{Interval: interval, Retention: keep, Spread: "mail/example-com"}
+	for _, name := range names {
+		p.Keys = append(p.Keys, Spec{Name: name, Algorithm: "ed25519"})
+	}
+	return p
+}
+
+// served is evidence that every server serves the record.
+func served() Evidence {
+	return Evidence{Standing: true, NegativeTTL: negative, Witnesses: []Witness{{"ns1", "192.0.2.1", Serves}, {"ns2", "192.0.2.2", Serves}}}
+}
+
+func newKey(name, selector string, created time.Time) Key {
+	return Key{Name: name, Selector: selector, Algorithm: "ed25519", Record: "v=DKIM1; k=ed25519; p=" + selector, Created: created}
+}
+
+func states(ring Keyring) string {
+	var list []string
+	for _, k := range ring {
+		list = append(list, k.Selector+" "+string(k.State()))
+	}
+	return strings.Join(list, ", ")
+}
+
+// One whole rotation, from nothing to the removal of the old key, by the clock alone.
+func TestWholeRotation(t *testing.T) {
+	p := policyFor("ed")
+	now := start
+	var ring Keyring
+	evidence := func() map[string]Evidence {
+		all := map[string]Evidence{}
+		for _, k := range ring {
+			all[k.Selector] = served()
+		}
+		return all
+	}
+	step := func(after time.Duration, want string) {
+		t.Helper()
+		now = now.Add(after)
+		ring = Advance(ring, p, evidence(), now).Ring
+		if got := states(ring); got != want {
+			t.Fatalf("at %s: got %s, want %s", now.Sub(start), got, want)
+		}
+	}
+	if due := Due(ring, p, now); len(due) != 1 {
+		t.Fatalf("got %v, want the first key", due)
+	}
+	ring = append(ring, newKey("ed", "a", now))
+	step(0, "a Published")
+	step(negative-time.Second, "a Published")
+	step(time.Second, "a Active")
+	if due := Due(ring, p, now); len(due) != 0 {
+		t.Fatalf("got %v, want none", due)
+	}
+	at, ok := NextRotation(ring, p)
+	if !ok || at.Before(now.Add(interval*9/10)) || at.After(now.Add(interval)) {
+		t.Fatalf("got %v, want within the last tenth of the interval", at.Sub(now))
+	}
+	now = at
+	if due := Due(ring, p, now); len(due) != 1 {
+		t.Fatalf("got %v, want the second key", due)
+	}
+	ring = append(ring, newKey("ed", "b", now))
+	if due := Due(ring, p, now); len(due) != 0 {
+		t.Fatalf("got %v, want none: its successor is under way", due)
+	}
+	step(0, "a Active, b Published")
+	step(negative, "a Retired, b Active")
+	step(keep-time.Second, "a Retired, b Active")
+	step(time.Second, "a Revoked, b Active")
+	step(keep, "a Removed, b Active")
+}
+
+func TestProof(t *testing.T) {
+	hour := start.Add(SilenceLimit)
+	tests := map[string]struct {
+		sights  []Witness
+		at      []time.Time // one look at each; the last one counts
+		want    State
+		waits   string
+		ignored []string
+	}{
+		"all serve it":        {[]Witness{{"ns1", "1", Serves}, {"ns2", "2", Serves}}, []time.Time{start, start.Add(negative)}, Active, "", nil},
+		"too early":           {[]Witness{{"ns1", "1", Serves}}, []time.Time{start, start.Add(negative - time.Second)}, Published, "forget", nil},
+		"one lacks it":        {[]Witness{{"ns1", "1", Serves}, {"ns2", "2", Differs}}, []time.Time{start, start.Add(30 * day)}, Published, "ns2 does not serve it", nil},
+		"one address lacks":   {[]Witness{{"ns1", "1", Serves}, {"ns1", "2", Differs}}, []time.Time{start, start.Add(30 * day)}, Published, "ns1 does not serve it", nil},
+		"one is silent":       {[]Witness{{"ns1", "1", Serves}, {"ns2", "2", Silence}}, []time.Time{start, hour.Add(-time.Second)}, Published, "ns2 gives no answer", nil},
+		"silent for an hour":  {[]Witness{{"ns1", "1", Serves}, {"ns2", "2", Silence}}, []time.Time{start, hour, hour.Add(negative)}, Active, "", []string{"ns2"}},
+		"all are silent":      {[]Witness{{"ns1", "1", Silence}}, []time.Time{start, hour, hour.Add(day)}, Published, "none of ns1", []string{"ns1"}},
+		"IPv6 has no route":   {[]Witness{{"ns1", "1", Serves}, {"ns1", "::1", NoRoute}}, []time.Time{start, start.Add(negative)}, Active, "", nil},
+		"nothing has a route": {[]Witness{{"ns1", "::1", NoRoute}}, []time.Time{start, start.Add(day)}, Published, "none of ns1", nil},
+		"nobody was asked":    {nil, []time.Time{start, start.Add(day)}, Published, "no name server could be asked", nil},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			out := Outcome{Ring: Keyring{newKey("ed", "a", start)}}
+			for _, now := range test.at {
+				e := Evidence{Standing: true, NegativeTTL: negative, Witnesses: test.sights}
+				out = Advance(out.Ring, policyFor("ed"), map[string]Evidence{"a": e}, now)
+			}
+			if got := out.Ring[0].State(); got != test.want {
+				t.Errorf("got %s, want %s", got, test.want)
+			}
+			why := ""
+			for _, w := range out.Waits {
+				why += w.Why
+			}
+			if !strings.Contains(why, test.waits) || test.waits == "" && why != "" {
+				t.Errorf("waits for %q, want %q", why, test.waits)
+			}
+			if diff := cmp.Diff(test.ignored, out.Ignored); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestARecordThatVanishedIsProvenAgain(t *testing.T) {
+	p := policyFor("ed")
+	ring := Keyring{newKey("ed", "a", start)}
+	look := func(e Evidence, now time.Time) {
+		ring = Advance(ring, p, map[string]Evidence{"a": e}, now).Ring
+	}
+	look(served(), start)
+	look(Evidence{NegativeTTL: negative}, start.Add(time.Minute))
+	if got := ring[0].State(); got != Generated {
+		t.Fatalf("got %s", got)
+	}
+	look(served(), start.Add(2*time.Minute))
+	look(served(), start.Add(negative+time.Minute))
+	if got := ring[0].State(); got != Published {
+		t.Errorf("got %s: the wait began before the record came back", got)
+	}
+	look(served(), start.Add(negative+2*time.Minute))
+	if got := ring[0].State(); got != Active {
+		t.Errorf("got %s", got)
+	}
+}
+
+func activeKey(name, selector string) Key {
+	k := newKey(name, selector, start)
+	k.Published, k.Propagated, k.Active = start, start, start
+	return k
+}
+
+func TestWhatTheUserWants(t *testing.T) {
+	rsa := func(k Key) Key { k.Algorithm, k.Bits = "rsa", 2048; return k }
+	later := start.Add(day)
+	for name, test := range map[string]struct {
+		ring   Keyring
+		policy func(*Policy)
+		due    int
+		want   string
+	}{
+		"frozen":                      {Keyring{activeKey("ed", "a")}, func(p *Policy) { p.Keys, p.Frozen = nil, true }, 0, "a Active"},
+		"all keys dropped":            {Keyring{activeKey("ed", "a")}, func(p *Policy) { p.Keys = nil }, 0, "a Retired"},
+		"a name replaced by another":  {Keyring{activeKey("old", "a")}, func(*Policy) {}, 1, "a Active"},
+		"the other signs":             {Keyring{activeKey("old", "a"), activeKey("ed", "b")}, func(*Policy) {}, 0, "a Retired, b Active"},
+		"another algorithm":           {Keyring{rsa(activeKey("ed", "a"))}, func(*Policy) {}, 1, "a Active"},
+		"asked to rotate":             {Keyring{activeKey("ed", "a")}, func(p *Policy) { p.RotateNow = true }, 1, "a Active"},
+		"paused":                      {Keyring{activeKey("ed", "a")}, func(p *Policy) { p.Paused, p.Interval = true, time.Second }, 0, "a Active"},
+		"compromised":                 {Keyring{activeKey("ed", "a")}, func(p *Policy) { p.Compromised = []string{"a"} }, 1, "a Active"},
+		"compromised, with successor": {Keyring{activeKey("ed", "a"), activeKey("ed", "b")}, func(p *Policy) { p.Compromised = []string{"a"} }, 0, "a Revoked, b Active"},
+		"dropped before it signed":    {Keyring{newKey("old", "a", start), activeKey("ed", "b")}, func(*Policy) {}, 0, "a Removed, b Active"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := policyFor("ed")
+			test.policy(&p)
+			if due := Due(test.ring, p, later); len(due) != test.due {
+				t.Errorf("got %v due, want %d", due, test.due)
+			}
+			evidence := map[string]Evidence{}
+			for _, k := range test.ring {
+				evidence[k.Selector] = served()
+			}
+			if got := states(Advance(test.ring, p, evidence, later).Ring); got != test.want {
+				t.Errorf("got %s, want %s", got, test.want)
+			}
+		})
+	}
+}
+
+func TestRevocationWaitsForAPerson(t *testing.T) {
+	p := policyFor("ed")
+	p.Unconfirmed = true
+	ring := Keyring{activeKey("ed", "a"), activeKey("ed", "b")}
+	evidence := map[string]Evidence{"a": served(), "b": served()}
+	ring = Advance(ring, p, evidence, start).Ring
+	out := Advance(ring, p, evidence, start.Add(2*keep))
+	if got := states(out.Ring); got != "a Retired, b Active" || len(out.Waits) != 1 {
+		t.Errorf("got %s, waits %v", got, out.Waits)
+	}
+	p.Unconfirmed = false
+	if got := states(Advance(out.Ring, p, evidence, start.Add(2*keep)).Ring); got != "a Revoked, b Active" {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestNewSelector(t *testing.T) {
+	taken := map[string]bool{}
+	for n := range 30 {
+		taken[NewSelector("001", start, func(s string) bool { return taken[s] })] = true
+		_ = n
+	}
+	all := slices.Sorted(maps.Keys(taken))
+	if len(all) != 30 || !taken["001-20261123a"] || !taken["001-20261123z"] || !taken["001-20261123ad"] {
+		t.Errorf("got %v", all)
+	}
+}
+
+func TestSignerData(t *testing.T) {
+	p := policyFor("rsa", "ed")
+	retired := activeKey("rsa", "old")
+	retired.Retired = start
+	ring := Keyring{retired, activeKey("ed", "e"), activeKey("rsa", "r"), newKey("rsa", "next", start)}
+	privates := map[string][]byte{"old": []byte("OLD"), "e": []byte("E"), "r": []byte("R"), "next": []byte("N")}
+	got := SignerData("example.com", ring, p, privates, start.Add(keep/2-time.Second))
+	want := map[string][]byte{"domain": []byte("example.com"), "selector": []byte("r"), "selectors": []byte("r\ne\n"), "r.pem": []byte("R"), "e.pem": []byte("E"), "old.pem": []byte("OLD")}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	delete(want, "old.pem")
+	got = SignerData("example.com", ring, p, privates, start.Add(keep/2))
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("after half of the retention: %s", diff)
+	}
+	if got := SignerData("example.com", Keyring{newKey("ed", "a", start)}, p, privates, start); got != nil {
+		t.Errorf("got %v, and no key is active", got)
+	}
+}
+
+func TestGenerate(t *testing.T) {
+	for _, spec := range []Spec{{Algorithm: "rsa", Bits: 2048}, {Algorithm: "ed25519"}} {
+		private, record, err := Generate(spec.Algorithm, spec.Bits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, err := RecordOf(private); err != nil || again != record || !strings.HasPrefix(record, "v=DKIM1; k="+spec.Algorithm+"; p=") {
+			t.Errorf("%v: got %q and %q, %v", spec, record, again, err)
+		}
+	}
+	for _, spec := range []Spec{{Algorithm: "rsa", Bits: 1024}, {Algorithm: "rsa", Bits: 8192}, {Algorithm: "dsa"}} {
+		if _, _, err := Generate(spec.Algorithm, spec.Bits); err == nil {
+			t.Errorf("%v was made", spec)
+		}
+	}
+}
+
+func FuzzRecordOf(f *testing.F) {
+	private, _, err := Generate("ed25519", 0)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(private)
+	f.Add([]byte("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"))
+	f.Fuzz(func(t *testing.T, private []byte) {
+		record, err := RecordOf(private)
+		if (err == nil) == (record == "") {
+			t.Fatalf("got %q and %v", record, err)
+		}
+	})
+}
+
+// Whatever happens, in whatever order: no key signs that was not proven; from the first active
+// key on one always signs; a retired key's record outlives its retention unless compromised;
+// states only move forward, except that an unproven record can be lost.
+func TestLaws(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p := policyFor("ed", "rsa")
+		now := start
+		var ring Keyring
+		signed := false
+		for n := range rapid.IntRange(5, 60).Draw(t, "steps") {
+			now = now.Add(rapid.SampledFrom([]time.Duration{time.Second, time.Minute, negative, time.Hour, day, keep, interval}).Draw(t, "pass"))
+			p.RotateNow = rapid.IntRange(0, 9).Draw(t, "rotate") == 0
+			for i, spec := range Due(ring, p, now) {
+				ring = append(ring, newKey(spec.Name, fmt.Sprintf("k%d-%d", n, i), now))
+			}
+			evidence := map[string]Evidence{}
+			for _, k := range ring {
+				e := Evidence{Standing: rapid.IntRange(0, 5).Draw(t, "standing") > 0, NegativeTTL: negative}
+				for s := range 2 {
+					sight := rapid.SampledFrom([]Sight{Serves, Serves, Serves, Serves, Differs, Silence, NoRoute}).Draw(t, "sight")
+					e.Witnesses = append(e.Witnesses, Witness{fmt.Sprintf("ns%d", s), fmt.Sprintf("192.0.2.%d", s), sight})
+				}
+				evidence[k.Selector] = e
+			}
+			before := ring
+			ring = Advance(ring, p, evidence, now).Ring
+			for i, k := range ring {
+				was := before[i]
+				if k.State() == Active && was.State() != Active {
+					_, why, _ := judge(evidence[k.Selector], was.Silent, now)
+					if why != "" || !evidence[k.Selector].Standing || now.Sub(k.Served) < negative {
+						t.Fatalf("%s signs without proof: %s", k.Selector, why)
+					}
+				}
+				if k.State() == Revoked && was.State() == Retired && now.Sub(k.Retired) < keep {
+					t.Fatalf("%s was revoked %s after it signed last", k.Selector, now.Sub(k.Retired))
+				}
+				if was.State() == Active && k.State() != Active && k.State() != Retired {
+					t.Fatalf("%s went from Active to %s", k.Selector, k.State())
+				}
+			}
+			active := len(ring.With(Active)) > 0
+			if signed && !active {
+				t.Fatalf("nothing signs any more: %s", states(ring))
+			}
+			signed = signed || active
+		}
+	})
+}

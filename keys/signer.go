@@ -1,0 +1,60 @@
+package keys
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// PrivateFile returns the name under which a Secret holds the private key of the selector.
+func PrivateFile(selector string) string { return selector + ".pem" }
+
+// The entries of the signer's Secret beside the private keys.
+const (
+	DomainFile    = "domain"    // the domain
+	SelectorFile  = "selector"  // the selector to sign with, that of the first key of spec
+	SelectorsFile = "selectors" // all selectors to sign with, one a line
+)
+
+// SignerData returns what the signer's Secret holds: the private keys (by selector, from
+// privates) of the active keys, and of the retired ones for half of their retention, because a
+// signer may keep its tables in memory and open the key's file for each message. It is nil
+// while no key is active: a signer must not see half a configuration.
+func SignerData(domain string, ring Keyring, policy Policy, privates map[string][]byte, now time.Time) map[string][]byte {
+	active := ring.With(Active)
+	if len(active) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(active, func(a, b Key) int { return rank(policy, a.Name) - rank(policy, b.Name) })
+	data := map[string][]byte{DomainFile: []byte(domain), SelectorFile: []byte(active[0].Selector)}
+	var selectors strings.Builder
+	for _, k := range active {
+		selectors.WriteString(k.Selector + "\n")
+	}
+	data[SelectorsFile] = []byte(selectors.String())
+	for _, k := range ring {
+		lingers := k.State() == Retired && now.Before(k.Retired.Add(policy.Retention/2)) && !slices.Contains(policy.Compromised, k.Selector)
+		if private := privates[k.Selector]; private != nil && (k.State() == Active || lingers) {
+			data[PrivateFile(k.Selector)] = private
+		}
+	}
+	return data
+}
+
+// FileLeaves returns when the next file of a retired key leaves the signer's Secret.
+func FileLeaves(ring Keyring, policy Policy, now time.Time) (after time.Duration, ok bool) {
+	for _, k := range ring.With(Retired) {
+		if left := k.Retired.Add(policy.Retention / 2).Sub(now); left > 0 && (!ok || left < after) {
+			after, ok = left, true
+		}
+	}
+	return after, ok
+}
+
+// rank is the place of the name in the policy; names that left it come last.
+func rank(policy Policy, name string) int {
+	if i := slices.IndexFunc(policy.Keys, func(s Spec) bool { return s.Name == name }); i >= 0 {
+		return i
+	}
+	return len(policy.Keys)
+}

@@ -1,0 +1,145 @@
+// Package ledger is the operator's own memory of one MailDomain: what it wrote to DNS and
+// meant to write, the keyring, what it promised to senders, and what it was asked and did.
+//
+// It, not status, is the truth: a restored backup has no status. A value that is not in the
+// ledger is foreign and is never touched. So an entry is made before the write as an intent,
+// and settled after the read-back.
+package ledger
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/maildomain/maildomain-operator/dnsprovider"
+	"github.com/maildomain/maildomain-operator/keys"
+)
+
+// Version is the version of the stored form. A newer one is not read.
+const Version = 1
+
+// Ledger is what is stored, without private keys.
+type Ledger struct {
+	Version int    `json:"version"`
+	Domain  string `json:"domain"`
+
+	Entries []Entry      `json:"entries,omitempty"`
+	Keyring keys.Keyring `json:"keyring,omitempty"`
+	MTASTS  *MTASTS      `json:"mtaSTS,omitempty"`
+
+	Spec SpecSeen `json:"spec,omitzero"`
+
+	// Handled holds the annotation values that were acted on, by annotation.
+	Handled map[string]string `json:"handled,omitempty"`
+}
+
+// Entry is one value that was written, or was about to be.
+type Entry struct {
+	Name    string `json:"name"`
+	Type    string `json:"type"`
+	Purpose string `json:"purpose"`
+	Value   string `json:"value"`
+	Settled bool   `json:"settled,omitempty"` // read back
+}
+
+// MTASTS is what senders were told.
+type MTASTS struct {
+	// Policy is the body that was announced last, ID its id.
+	Policy string `json:"policy"`
+	ID     string `json:"id"`
+	// Until is when the last sender forgets every policy that was announced before Policy.
+	Until time.Time `json:"until,omitzero"`
+	// Since is when Policy was announced.
+	Since time.Time `json:"since,omitzero"`
+}
+
+// New returns an empty ledger.
+func New(domain string) *Ledger { return &Ledger{Version: Version, Domain: domain} }
+
+// Decode reads the stored form. The domain must be the ledger's.
+func Decode(data []byte, domain string) (*Ledger, error) {
+	var l Ledger
+	if err := json.Unmarshal(data, &l); err != nil {
+		return nil, fmt.Errorf("not a ledger: %w", err)
+	}
+	switch {
+	case l.Version < 1 || l.Version > Version:
+		return nil, fmt.Errorf("a ledger of version %d, and this operator reads versions up to %d: run the newer operator", l.Version, Version)
+	case l.Domain != domain:
+		return nil, fmt.Errorf("the ledger of %q, not of %q", l.Domain, domain)
+	}
+	return &l, nil
+}
+
+// Encode returns the stored form: the same ledger gives the same octets.
+func (l *Ledger) Encode() ([]byte, error) {
+	return json.MarshalIndent(l, "", "  ")
+}
+
+// At returns the entries at key, in the order in which they were made.
+func (l *Ledger) At(key dnsprovider.Key) []Entry {
+	var at []Entry
+	for _, e := range l.Entries {
+		if e.Name == key.Name && e.Type == key.Type {
+			at = append(at, e)
+		}
+	}
+	return at
+}
+
+// Of returns the entries of a purpose.
+func (l *Ledger) Of(purpose string) []Entry {
+	var of []Entry
+	for _, e := range l.Entries {
+		if e.Purpose == purpose {
+			of = append(of, e)
+		}
+	}
+	return of
+}
+
+// Owned returns the entries at key in the form that dnsprovider.Decide wants.
+func (l *Ledger) Owned(key dnsprovider.Key) []dnsprovider.Owned {
+	var owned []dnsprovider.Owned
+	for _, e := range l.At(key) {
+		owned = append(owned, dnsprovider.Owned{Value: e.Value, Settled: e.Settled})
+	}
+	return owned
+}
+
+// Intend enters a value before it is written.
+func (l *Ledger) Intend(key dnsprovider.Key, purpose, value string) {
+	if l.find(key, value) < 0 {
+		l.Entries = append(l.Entries, Entry{Name: key.Name, Type: key.Type, Purpose: purpose, Value: value})
+	}
+}
+
+// Settle enters what a read-back, or a read that found the wish fulfilled, has proved: value
+// stands at key as ours, and no other value of ours does. An empty value says that none
+// stands, as after a removal.
+func (l *Ledger) Settle(key dnsprovider.Key, purpose, value string) {
+	l.Entries = slices.DeleteFunc(l.Entries, func(e Entry) bool {
+		return e.Name == key.Name && e.Type == key.Type && e.Value != value
+	})
+	if value == "" {
+		return
+	}
+	if i := l.find(key, value); i >= 0 {
+		l.Entries[i].Settled = true
+		return
+	}
+	l.Entries = append(l.Entries, Entry{Name: key.Name, Type: key.Type, Purpose: purpose, Value: value, Settled: true})
+}
+
+// Settled reports whether value was read back at key.
+func (l *Ledger) Settled(key dnsprovider.Key, value string) bool {
+	i := l.find(key, value)
+	return i >= 0 && l.Entries[i].Settled
+}
+
+func (l *Ledger) find(key dnsprovider.Key, value string) int {
+	return slices.IndexFunc(l.Entries, func(e Entry) bool {
+		return e.Name == key.Name && e.Type == key.Type && e.Value == value
+	})
+}

@@ -1,0 +1,97 @@
+package ledger_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/maildomain/maildomain-operator/dnsprovider"
+	"github.com/maildomain/maildomain-operator/keys"
+	"github.com/maildomain/maildomain-operator/ledger"
+)
+
+var key = dnsprovider.Key{Name: "_dmarc.example.com", Type: dnsprovider.TypeTXT}
+
+func TestRoundTrip(t *testing.T) {
+	l := ledger.New("example.com")
+	l.Intend(key, "DMARC", "v=DMARC1; p=none")
+	l.Keyring = keys.Keyring{{Name: "rsa", Selector: "mail-20261124a", Algorithm: "rsa", Bits: 2048,
+		Created: time.Date(2026, 11, 24, 1, 2, 3, 0, time.UTC)}}
+	l.MTASTS = &ledger.MTASTS{Policy: "version: STSv1\r\n", ID: "abc"}
+	data, err := l.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	back, err := ledger.Decode(data, "example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(l, back); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestDecodeRefuses(t *testing.T) {
+	for name, test := range map[string]struct{ data, want string }{
+		"rubbish":        {"{", "not a ledger"},
+		"no version":     {`{"domain":"example.com"}`, "version 0"},
+		"newer version":  {`{"version":2,"domain":"example.com"}`, "run the newer operator"},
+		"another domain": {`{"version":1,"domain":"example.net"}`, `"example.net"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := ledger.Decode([]byte(test.data), "example.com")
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error %v does not say %q", err, test.want)
+			}
+		})
+	}
+}
+
+// An intent is not a proof; a settled value replaces all others at its key and no others.
+func TestIntentThenSettled(t *testing.T) {
+	other := dnsprovider.Key{Name: "example.com", Type: dnsprovider.TypeTXT}
+	l := ledger.New("example.com")
+	l.Intend(other, "SPF", "v=spf1 -all")
+	l.Intend(key, "DMARC", "v=DMARC1; p=none")
+	if l.Settled(key, "v=DMARC1; p=none") {
+		t.Error("an intent counts as settled")
+	}
+	l.Settle(key, "DMARC", "v=DMARC1; p=none")
+	l.Intend(key, "DMARC", "v=DMARC1; p=reject")
+	want := []dnsprovider.Owned{{Value: "v=DMARC1; p=none", Settled: true}, {Value: "v=DMARC1; p=reject"}}
+	if diff := cmp.Diff(want, l.Owned(key)); diff != "" {
+		t.Error(diff)
+	}
+	l.Intend(key, "DMARC", "v=DMARC1; p=none") // again, as after a crash: stays settled
+	if !l.Settled(key, "v=DMARC1; p=none") {
+		t.Error("a new intent took back what was settled")
+	}
+	l.Settle(key, "DMARC", "v=DMARC1; p=reject")
+	if diff := cmp.Diff([]dnsprovider.Owned{{Value: "v=DMARC1; p=reject", Settled: true}}, l.Owned(key)); diff != "" {
+		t.Error(diff)
+	}
+	l.Settle(key, "DMARC", "")
+	if len(l.At(key)) != 0 || len(l.At(other)) != 1 {
+		t.Errorf("after the removal: %+v", l.Entries)
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	f.Add([]byte(`{"version":1,"domain":"example.com","entries":[{"name":"a","type":"TXT","value":"b"}]}`))
+	f.Add([]byte(`{"version":1,"domain":"example.com","keyring":[{"created":"2026-11-24T00:00:00Z"}]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		l, err := ledger.Decode(data, "example.com")
+		if err != nil {
+			return
+		}
+		out, err := l.Encode()
+		if err != nil {
+			t.Fatalf("decodes and does not encode: %v", err)
+		}
+		if _, err := ledger.Decode(out, "example.com"); err != nil {
+			t.Fatalf("does not read its own form: %v", err)
+		}
+	})
+}

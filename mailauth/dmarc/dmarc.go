@@ -1,0 +1,268 @@
+// Package dmarc reads and writes the TXT record of DMARC (RFC 9989): what receivers shall do
+// with mail that claims to be from a domain and is not, and where they report it. Tags that
+// only RFC 7489 had (pct, rf, ri) are read and written for receivers that still know them.
+package dmarc
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/maildomain/maildomain-operator/mailauth/internal/syntax"
+)
+
+// Policy is what receivers are asked to do with mail that fails (RFC 9989 §4.7).
+type Policy string
+
+const (
+	None       Policy = "none"
+	Quarantine Policy = "quarantine"
+	Reject     Policy = "reject"
+)
+
+// Record is the record at _dmarc.<domain> (RFC 9989 §4.7). The zero value of a field means that
+// its tag is absent.
+type Record struct {
+	Policy                     Policy // p; absent means none where rua is there
+	SubdomainPolicy            Policy // sp; absent: p
+	NonexistentSubdomainPolicy Policy // np; absent: sp
+	Testing                    *bool  // t: apply the policy one step weaker; absent: n
+	DKIMAlignment              string // adkim: "r" or "s"; absent: r
+	SPFAlignment               string // aspf: "r" or "s"; absent: r
+	RUA, RUF                   []string
+	FailureOptions             []string // fo: 0, 1, d, s; absent: 0
+	PSD                        string   // psd: "y", "n" or "u"; absent: u
+
+	Pct *int   // RFC 7489 only
+	RF  string // RFC 7489 only
+	RI  *int   // RFC 7489 only
+
+	// Extensions are tags that neither RFC defines, in their order; receivers ignore them.
+	Extensions []Extension
+}
+
+// Extension is a tag that is not DMARC's.
+type Extension struct{ Name, Value string }
+
+// SyntaxError says where a record is broken, what was expected, and which section wants it.
+type SyntaxError = syntax.Error
+
+var format = syntax.Format{Record: "DMARC", Ref: "RFC 9989 §4.7", Version: "DMARC1"}
+
+// IsRecord reports whether txt is meant to be a DMARC record, well-formed or not (RFC 9989 §4.7).
+func IsRecord(txt string) bool { return format.Is(txt) }
+
+// Parse reads a record. The error is a *SyntaxError.
+func Parse(txt string) (Record, error) {
+	if !IsRecord(txt) {
+		return Record{}, format.Fail(0, txt, "v=DMARC1 first")
+	}
+	tags, err := format.Parse(txt)
+	if err != nil {
+		return Record{}, err
+	}
+	var r Record
+	for _, t := range tags[1:] {
+		if err := r.set(t); err != nil {
+			return Record{}, err
+		}
+	}
+	if r.Policy == "" && len(r.RUA) == 0 {
+		return Record{}, format.Fail(len(txt), "", "the tag p")
+	}
+	return r, nil
+}
+
+func (r *Record) set(t syntax.Tag) error {
+	lower := strings.ToLower(t.Value)
+	switch t.Name {
+	case "p":
+		return policy(t, &r.Policy)
+	case "sp":
+		return policy(t, &r.SubdomainPolicy)
+	case "np":
+		return policy(t, &r.NonexistentSubdomainPolicy)
+	case "adkim":
+		return oneOf(t, &r.DKIMAlignment, "r", "s")
+	case "aspf":
+		return oneOf(t, &r.SPFAlignment, "r", "s")
+	case "psd":
+		return oneOf(t, &r.PSD, "y", "n", "u")
+	case "t":
+		if lower != "y" && lower != "n" {
+			return format.Bad(t, "y or n")
+		}
+		testing := lower == "y"
+		r.Testing = &testing
+	case "rua":
+		return uris(t, &r.RUA)
+	case "ruf":
+		return uris(t, &r.RUF)
+	case "fo":
+		for _, option := range syntax.List(lower, ":") {
+			if option != "0" && option != "1" && option != "d" && option != "s" {
+				return format.Bad(t, "0, 1, d and s, with colons between them")
+			}
+			r.FailureOptions = append(r.FailureOptions, option)
+		}
+	case "pct":
+		return number(t, &r.Pct, 100)
+	case "ri":
+		return number(t, &r.RI, 1<<32-1)
+	case "rf":
+		r.RF = lower
+	default:
+		r.Extensions = append(r.Extensions, Extension{t.Name, t.Value})
+	}
+	return nil
+}
+
+func policy(t syntax.Tag, into *Policy) error {
+	return oneOf(t, (*string)(into), string(None), string(Quarantine), string(Reject))
+}
+
+// oneOf takes a value that is compared without regard to case (RFC 5234 §2.3).
+func oneOf(t syntax.Tag, into *string, allowed ...string) error {
+	value := strings.ToLower(t.Value)
+	if !slices.Contains(allowed, value) {
+		return format.Bad(t, strings.Join(allowed[:len(allowed)-1], ", ")+" or "+allowed[len(allowed)-1])
+	}
+	*into = value
+	return nil
+}
+
+func uris(t syntax.Tag, into *[]string) error {
+	for _, uri := range syntax.List(t.Value, ",") {
+		if !syntax.IsURI(uri) {
+			return format.Bad(t, "URIs such as mailto:dmarc@example.com, with commas between them")
+		}
+		*into = append(*into, uri)
+	}
+	return nil
+}
+
+func number(t syntax.Tag, into **int, highest uint64) error {
+	n, err := strconv.ParseUint(t.Value, 10, 32)
+	if err != nil || n > highest {
+		return format.Bad(t, "a number from 0 to "+strconv.FormatUint(highest, 10))
+	}
+	value := int(n)
+	*into = &value
+	return nil
+}
+
+// String returns the record's text: v and p first, as old receivers want it, and of the rest
+// what is set.
+func (r Record) String() string {
+	tags := []syntax.Tag{{Name: "v", Value: format.Version}}
+	add := func(name, value string) {
+		if value != "" {
+			tags = append(tags, syntax.Tag{Name: name, Value: value})
+		}
+	}
+	add("p", string(r.Policy))
+	add("sp", string(r.SubdomainPolicy))
+	add("np", string(r.NonexistentSubdomainPolicy))
+	if r.Testing != nil {
+		add("t", map[bool]string{true: "y", false: "n"}[*r.Testing])
+	}
+	add("adkim", r.DKIMAlignment)
+	add("aspf", r.SPFAlignment)
+	add("psd", r.PSD)
+	add("rua", strings.Join(r.RUA, ","))
+	add("ruf", strings.Join(r.RUF, ","))
+	add("fo", strings.Join(r.FailureOptions, ":"))
+	if r.Pct != nil {
+		add("pct", strconv.Itoa(*r.Pct))
+	}
+	add("rf", r.RF)
+	if r.RI != nil {
+		add("ri", strconv.Itoa(*r.RI))
+	}
+	for _, e := range r.Extensions {
+		add(e.Name, e.Value)
+	}
+	return syntax.Join(tags)
+}
+
+// Same reports whether both texts mean the same: each tag has the same value, whether it is
+// written or the default.
+func Same(a, b string) bool {
+	if a == b {
+		return true
+	}
+	x, errX := Parse(a)
+	y, errY := Parse(b)
+	return errX == nil && errY == nil && x.explicit().String() == y.explicit().String()
+}
+
+// explicit returns the record with every default written out.
+func (r Record) explicit() Record {
+	p, sp, np := r.policies()
+	r.Policy, r.SubdomainPolicy, r.NonexistentSubdomainPolicy = p, sp, np
+	testing := r.Testing != nil && *r.Testing
+	r.Testing = &testing
+	r.DKIMAlignment = or(r.DKIMAlignment, "r")
+	r.SPFAlignment = or(r.SPFAlignment, "r")
+	r.PSD = or(r.PSD, "u")
+	r.RUA, r.RUF = set(r.RUA), set(r.RUF)
+	if len(r.FailureOptions) == 0 {
+		r.FailureOptions = []string{"0"}
+	}
+	r.FailureOptions = set(r.FailureOptions)
+	return r
+}
+
+func set(list []string) []string { return slices.Compact(slices.Sorted(slices.Values(list))) }
+
+func or(value, otherwise string) string {
+	if value == "" {
+		return otherwise
+	}
+	return value
+}
+
+// policies are those of the domain, of its subdomains and of names below it that do not exist.
+func (r Record) policies() (p, sp, np Policy) {
+	p = Policy(or(string(r.Policy), string(None)))
+	sp = Policy(or(string(r.SubdomainPolicy), string(p)))
+	np = Policy(or(string(r.NonexistentSubdomainPolicy), string(sp)))
+	return p, sp, np
+}
+
+// Strictness returns how strict the policies are that apply to the domain, to its subdomains
+// and to names below it that do not exist: 0 none, 1 quarantine, 2 reject. The tag t takes one
+// step off each (RFC 9989 §4.7).
+func (r Record) Strictness() [3]int {
+	p, sp, np := r.policies()
+	strictness := [3]int{steps(p), steps(sp), steps(np)}
+	if r.Testing != nil && *r.Testing {
+		for i := range strictness {
+			strictness[i] = max(strictness[i]-1, 0)
+		}
+	}
+	return strictness
+}
+
+func steps(p Policy) int {
+	switch p {
+	case Reject:
+		return 2
+	case Quarantine:
+		return 1
+	}
+	return 0
+}
+
+// Stricter reports whether a can make a receiver treat any mail worse than b does: a stricter
+// policy for some name, or strict alignment, where a has a policy at all, in place of relaxed.
+func Stricter(a, b Record) bool {
+	x, y := a.Strictness(), b.Strictness()
+	for i := range x {
+		if x[i] > y[i] {
+			return true
+		}
+	}
+	enforced := x != [3]int{}
+	return enforced && (a.DKIMAlignment == "s" && b.DKIMAlignment != "s" || a.SPFAlignment == "s" && b.SPFAlignment != "s")
+}

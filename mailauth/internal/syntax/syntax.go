@@ -1,0 +1,154 @@
+// Package syntax is what the record formats of e-mail security have in common: the list of
+// tag=value pairs (RFC 6376 §3.2 and its descendants), and errors that say where and why.
+package syntax
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Error says where a text is not what the RFC wants.
+type Error struct {
+	Record string // the protocol, "SPF"
+	Offset int    // of the part in question, in octets from 0
+	Text   string // the part
+	Want   string // what would be right there
+	Ref    string // "RFC 7208 §4.6.1"
+}
+
+func (e *Error) Error() string {
+	const shown = 80
+	text := e.Text
+	if len(text) > shown {
+		text = text[:shown] + "…"
+	}
+	return fmt.Sprintf("%s record, octet %d: %q: want %s (%s)", e.Record, e.Offset, text, e.Want, e.Ref)
+}
+
+// Tag is one pair of a tag list.
+type Tag struct {
+	Name   string
+	Value  string
+	Offset int // of the value
+}
+
+// Format is what the dialects of tag lists differ in.
+type Format struct {
+	Record  string // the protocol, for errors
+	Ref     string // the section that defines the list
+	Version string // the value of the first tag, v
+}
+
+// Is reports whether text is meant to be a record of the format: its first tag is the version.
+// White space may stand around the equals sign, and the value is compared letter by letter.
+func (f Format) Is(text string) bool {
+	first, _, _ := strings.Cut(text, ";")
+	name, value, found := strings.Cut(first, "=")
+	return found && trim(name) == "v" && trim(value) == f.Version
+}
+
+// Parse splits a record into its tags, with the version tag first if there is one. A tag that
+// stands twice is an error; an empty element is allowed only at the end.
+func (f Format) Parse(text string) ([]Tag, error) {
+	var tags []Tag
+	seen := map[string]bool{}
+	for offset := 0; offset <= len(text); {
+		part := text[offset:]
+		if end := strings.IndexByte(part, ';'); end >= 0 {
+			part = part[:end]
+		}
+		next := offset + len(part) + 1
+		if trim(part) == "" {
+			if next <= len(text) && trim(text[next:]) != "" || len(tags) == 0 {
+				return nil, f.Fail(offset, part, "a tag between the semicolons")
+			}
+			offset = next
+			continue
+		}
+		name, value, found := strings.Cut(part, "=")
+		name = trim(name)
+		switch {
+		case !found || !isName(name):
+			return nil, f.Fail(offset, part, "name=value")
+		case seen[name]:
+			return nil, f.Fail(offset, part, "the tag "+name+" only once")
+		}
+		seen[name] = true
+		at := offset + strings.IndexByte(part, '=') + 1
+		at += len(value) - len(strings.TrimLeft(value, space))
+		tags = append(tags, Tag{Name: name, Value: trim(value), Offset: at})
+		offset = next
+	}
+	return tags, nil
+}
+
+// Fail returns the error for a part of the text.
+func (f Format) Fail(offset int, text, want string) error {
+	return &Error{Record: f.Record, Offset: offset, Text: text, Want: want, Ref: f.Ref}
+}
+
+// Bad returns the error for a tag's value.
+func (f Format) Bad(t Tag, want string) error {
+	return f.Fail(t.Offset, t.Value, t.Name+"= with "+want)
+}
+
+// Join puts tags back together.
+func Join(tags []Tag) string {
+	var b strings.Builder
+	for i, t := range tags {
+		if i > 0 {
+			b.WriteString("; ")
+		}
+		b.WriteString(t.Name + "=" + t.Value)
+	}
+	return b.String()
+}
+
+// List splits a value at the separator, without the white space around its elements.
+func List(value, separator string) []string {
+	var list []string
+	for part := range strings.SplitSeq(value, separator) {
+		list = append(list, trim(part))
+	}
+	return list
+}
+
+// IsURI reports whether s can stand in a list of report addresses: a scheme, something after
+// it, and none of the characters that separate (RFC 3986 wants those encoded).
+func IsURI(s string) bool {
+	scheme, rest, found := strings.Cut(s, ":")
+	if !found || scheme == "" || rest == "" || !isLetter(scheme[0]) {
+		return false
+	}
+	for i := range len(scheme) {
+		if c := scheme[i]; !isLetter(c) && !isDigit(c) && c != '+' && c != '-' && c != '.' {
+			return false
+		}
+	}
+	for i := range len(rest) {
+		if c := rest[i]; c <= ' ' || c >= 0x7f || c == ',' || c == ';' {
+			return false
+		}
+	}
+	return true
+}
+
+const space = " \t\r\n"
+
+func trim(s string) string { return strings.Trim(s, space) }
+
+// isName: ALPHA *(ALPHA / DIGIT / "_"), and the dot and hyphen of RFC 8461's extension names.
+func isName(s string) bool {
+	if s == "" || !isLetter(s[0]) {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; !isLetter(c) && !isDigit(c) && c != '_' && c != '-' && c != '.' {
+			return false
+		}
+	}
+	return true
+}
+
+func isLetter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }
+func isDigit(c byte) bool  { return '0' <= c && c <= '9' }

@@ -1,0 +1,122 @@
+package controllers
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/maildomain/maildomain-operator/api/v1alpha1"
+	"github.com/maildomain/maildomain-operator/keys"
+	"github.com/maildomain/maildomain-operator/ledger"
+)
+
+const (
+	// ledgerType marks a Secret as a ledger: the type of a Secret can't be changed later.
+	ledgerType corev1.SecretType = "maildomain.dev/ledger"
+	ledgerFile                   = "ledger.json"
+
+	managedByLabel = "app.kubernetes.io/managed-by"
+	managedBy      = "maildomain-operator"
+	// ownerAnnotation says for which MailDomain a Secret was made: <namespace>/<name>/<domain>.
+	ownerAnnotation = "maildomain.dev/owner"
+)
+
+// errLedger: the ledger is there and can't be used; nothing may be touched.
+var errLedger = errors.New("the ledger can't be read")
+
+// book is a ledger with the private keys, as they stand in one Secret: a key and the intent to
+// publish it are stored by one write.
+type book struct {
+	*ledger.Ledger
+	privates map[string][]byte // by selector
+	secret   *corev1.Secret    // as read; without resourceVersion it does not exist yet
+}
+
+// ledgerName is the name of the Secret. It has no owner reference: it outlives the MailDomain,
+// and one that is created again takes it up.
+func ledgerName(name string) string { return name + "-maildomain-ledger" }
+
+// ownerOf is the value of the annotation of Secrets that belong to a MailDomain.
+func ownerOf(md *v1alpha1.MailDomain) string {
+	return md.Namespace + "/" + md.Name + "/" + md.Spec.Domain
+}
+
+// openBook reads the ledger, past any cache. One that does not exist is empty. An error wraps
+// errLedger if it exists and can't be used.
+func openBook(ctx context.Context, reader client.Reader, md *v1alpha1.MailDomain) (*book, error) {
+	secret := &corev1.Secret{}
+	err := reader.Get(ctx, types.NamespacedName{Namespace: md.Namespace, Name: ledgerName(md.Name)}, secret)
+	if apierrors.IsNotFound(err) {
+		secret = &corev1.Secret{
+			ObjectMeta: metav1.ObjectMeta{
+				Namespace:   md.Namespace,
+				Name:        ledgerName(md.Name),
+				Labels:      map[string]string{managedByLabel: managedBy},
+				Annotations: map[string]string{ownerAnnotation: ownerOf(md)},
+			},
+			Type: ledgerType,
+		}
+		return &book{Ledger: ledger.New(md.Spec.Domain), privates: map[string][]byte{}, secret: secret}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading Secret %s: %w", ledgerName(md.Name), err)
+	}
+	if secret.Type != ledgerType {
+		return nil, fmt.Errorf("%w: Secret %s is of type %s, wanted %s: it is not the operator's; remove or rename it", errLedger, secret.Name, secret.Type, ledgerType)
+	}
+	l, err := ledger.Decode(secret.Data[ledgerFile], md.Spec.Domain)
+	if err != nil {
+		return nil, fmt.Errorf("%w: Secret %s, key %s holds %w", errLedger, secret.Name, ledgerFile, err)
+	}
+	b := &book{Ledger: l, privates: map[string][]byte{}, secret: secret}
+	for name, data := range secret.Data {
+		if selector, ok := strings.CutSuffix(name, keys.PrivateFile("")); ok {
+			b.privates[selector] = data
+		}
+	}
+	return b, nil
+}
+
+// save writes the book if it differs from what is stored. A conflict with another writer is an
+// error: the pass ends and the next one reads anew.
+func (b *book) save(ctx context.Context, writer client.Client) error {
+	text, err := b.Encode()
+	if err != nil {
+		return fmt.Errorf("encoding the ledger: %w", err)
+	}
+	data := map[string][]byte{ledgerFile: text}
+	for selector, private := range b.privates {
+		if i := b.Keyring.Find(selector); i >= 0 && b.Keyring[i].State() != keys.Removed && b.Keyring[i].State() != keys.Revoked {
+			data[keys.PrivateFile(selector)] = private
+		}
+	}
+	if maps.EqualFunc(data, b.secret.Data, bytes.Equal) {
+		return nil
+	}
+	next := b.secret.DeepCopy()
+	next.Data = data
+	if next.ResourceVersion == "" {
+		err = writer.Create(ctx, next)
+	} else {
+		err = updateSecret(ctx, writer, next)
+	}
+	if err != nil {
+		return fmt.Errorf("writing Secret %s: %w", next.Name, err)
+	}
+	b.secret = next
+	return nil
+}
+
+// updateSecret is the one place of an Update: of a MailDomain it would rewrite the user's spec.
+func updateSecret(ctx context.Context, writer client.Client, secret *corev1.Secret) error {
+	return writer.Update(ctx, secret) //nolint:forbidigo // a Secret, and the whole of it is ours
+}

@@ -1,0 +1,87 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/maildomain/maildomain-operator/api/v1alpha1"
+	"github.com/maildomain/maildomain-operator/probe"
+	"github.com/maildomain/maildomain-operator/records"
+)
+
+// claimDomain finds out whether this MailDomain has the right to the domain: the registry
+// record names it, as seen on the servers that the world finds. A tenant's own choice of name
+// servers proves nothing; that of a provider which the administrator granted does.
+//
+// To write that record with the provider's credentials is how control is proved. It is
+// written where no registry record stands, and another's is left alone.
+func (r *Reconciler) claimDomain(ctx context.Context, s *scope) error {
+	slot := records.ClaimSlot(s.md.Spec.Domain)
+	claim := records.NewClaim(r.OwnerID, s.md.Namespace, s.md.Name).String()
+	servers := []string(nil)
+	if s.provider.granted {
+		servers = s.provider.nameservers()
+	}
+	look := func() sight {
+		seen := r.lookThrough(ctx, slot.Name, servers)
+		s.looks[slot.Name] = seen
+		return seen
+	}
+	seen := look()
+	others := false
+	for _, value := range seen.values() {
+		others = others || slot.Is(value) && !slot.Same(value, claim)
+	}
+	w := wish{slot: slot, value: claim}
+	state, why := seen.verify(slot, claim)
+	stands := state == v1alpha1.RecordVerified
+	stored, err := r.readSite(ctx, s.md.Spec.Domain)
+	if err != nil {
+		return err
+	}
+	switch {
+	case others:
+		// Not even who holds it is said: the domain may be a stranger's.
+		s.claim.verdict = verdict{v1alpha1.ReasonDomainNotClaimed, fmt.Sprintf(
+			"%s names another owner of the domain: remove that record to have this MailDomain take over; until then it only observes", slot.Key)}
+	case stands:
+		s.claim.held = true
+	case stored.holder == ownerOf(s.md) && !seen.absent():
+		s.claim.held = true // no answer is no proof against it
+	case s.md.Spec.ModeOrDefault() == v1alpha1.ModeEnforce && s.provider.usable():
+		if err := r.work(ctx, s, []wish{w}); err != nil {
+			return err
+		}
+		seen = look()
+		if _, why = seen.verify(slot, claim); !why.bad() {
+			s.claim.held = true
+			s.facts = nil
+			break
+		}
+		s.claim.verdict = verdict{v1alpha1.ReasonDomainNotClaimed, why.message}
+		if f := s.facts[len(s.facts)-1]; f.verdict.bad() {
+			s.claim.verdict.message = f.verdict.message
+		}
+		return nil
+	default:
+		s.claim.verdict = verdict{v1alpha1.ReasonDomainNotClaimed, fmt.Sprintf("%s does not say that this MailDomain manages the domain: publish %q", slot.Key, claim)}
+		if errors.Is(seen.err, probe.ErrNoZone) || errors.Is(seen.err, probe.ErrCouldNotAsk) {
+			s.claim.verdict.message = why.message
+		}
+	}
+	f := fact{slot: slot, want: claim, vantage: seen.vantage}
+	switch {
+	case stands:
+		f.state = v1alpha1.RecordVerified
+	case s.claim.held:
+		f.state, f.verdict = v1alpha1.RecordPublished, why
+	default:
+		f.state, f.verdict = v1alpha1.RecordPending, s.claim.verdict
+		if !others && seen.absent() {
+			f.plan = []v1alpha1.PlannedChange{{Action: v1alpha1.PlanCreate, Name: slot.Name, Type: slot.Type, New: claim}}
+		}
+	}
+	s.facts = append(s.facts, f)
+	return nil
+}

@@ -1,0 +1,303 @@
+package controllers
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/maildomain/maildomain-operator/api/v1alpha1"
+	"github.com/maildomain/maildomain-operator/keys"
+	"github.com/maildomain/maildomain-operator/ledger"
+	"github.com/maildomain/maildomain-operator/probe"
+	"github.com/maildomain/maildomain-operator/records"
+)
+
+// decideDKIM makes the keys that are due, moves every key as far as its proof allows, and
+// wants the records that follow.
+func (r *Reconciler) decideDKIM(ctx context.Context, s *scope) error {
+	s.dkim.managed = s.md.Spec.DKIM != nil
+	if !s.dkim.managed && (!s.dropped(sectionDKIM) || len(s.book.Keyring) == 0) {
+		return nil
+	}
+	signer, err := r.signerSecret(ctx, s)
+	if err != nil {
+		return err
+	}
+	s.dkim.policy = r.keyPolicy(ctx, s)
+	if signer.foreign {
+		s.dkim.policy.Frozen = true
+		s.block(v1alpha1.ConditionDKIMReady, verdict{v1alpha1.ReasonSecretConflict, fmt.Sprintf("Secret %s exists and is not the operator's: remove it, or choose another name in spec.dkim.signerSecret.name", s.md.SignerSecretName())})
+	}
+	s.block(v1alpha1.ConditionDKIMReady, unsupportedDKIM(s.md.Spec.DKIM))
+	if s.dkim.managed {
+		for _, external := range s.md.Spec.DKIM.External {
+			s.block(v1alpha1.ConditionDKIMReady, r.external(ctx, s, external))
+		}
+	}
+	if why := privates(s.book, signer.data); why.bad() {
+		s.block(v1alpha1.ConditionDKIMReady, why)
+		s.dkim.policy.Frozen = true
+		s.wantKeys(s.book.Keyring)
+		return nil
+	}
+	if err := r.makeKeys(ctx, s); err != nil {
+		return err
+	}
+	if !s.writes() {
+		s.wantKeys(s.book.Keyring)
+		return nil
+	}
+	evidence := map[string]keys.Evidence{}
+	for _, k := range s.book.Keyring {
+		if k.Pending() {
+			slot := records.DKIMSlot(s.md.Spec.Domain, k.Selector)
+			seen := r.look(ctx, s, slot.Name)
+			evidence[k.Selector] = seen.evidence(slot, k.Record, standingKey(s, slot, k, seen))
+		}
+	}
+	out := keys.Advance(s.book.Keyring, s.dkim.policy, evidence, s.now)
+	s.book.Keyring, s.dkim.ring = out.Ring, out.Ring
+	for _, t := range out.Transitions {
+		s.events = append(s.events, event{reason: "Key" + string(t.To), action: "RotateKey", note: fmt.Sprintf("DKIM key %s is %s", t.Selector, strings.ToLower(string(t.To)))})
+	}
+	for _, w := range out.Waits {
+		s.block(v1alpha1.ConditionDKIMReady, verdict{v1alpha1.ReasonRotating, fmt.Sprintf("DKIM key %s waits for %s", w.Selector, w.Why)})
+	}
+	s.again(out.Recheck)
+	if at, ok := keys.NextRotation(out.Ring, s.dkim.policy); ok {
+		s.again(max(at.Sub(s.now), time.Second))
+	}
+	if leaves, ok := keys.FileLeaves(out.Ring, s.dkim.policy, s.now); ok {
+		s.again(leaves)
+	}
+	s.wantKeys(out.Ring)
+	return nil
+}
+
+// standingKey reports whether the key's record was written and read back; without a provider,
+// whether a human's is seen anywhere.
+func standingKey(s *scope, slot records.Slot, k keys.Key, seen sight) bool {
+	if s.md.Spec.Manual() {
+		return slices.ContainsFunc(seen.answers, func(a probe.Answer) bool { return shows(a, slot, k.Record) })
+	}
+	return slices.ContainsFunc(s.book.At(slot.Key), func(e ledger.Entry) bool { return e.Settled && slot.Same(e.Value, k.Record) })
+}
+
+// wantKeys wants the record of each key.
+func (s *scope) wantKeys(ring keys.Keyring) {
+	for _, k := range ring {
+		s.want(records.DKIMSlot(s.md.Spec.Domain, k.Selector), records.DKIM(k), verdict{})
+	}
+}
+
+// keyPolicy is what spec and the annotations want of the keys.
+func (r *Reconciler) keyPolicy(ctx context.Context, s *scope) keys.Policy {
+	d := s.md.Spec.DKIM
+	rotation := (*v1alpha1.DKIMRotation)(nil)
+	if d != nil {
+		rotation = d.Rotation
+	}
+	p := keys.Policy{
+		Interval:  rotation.IntervalOrDefault(),
+		Retention: rotation.RetentionOrDefault(),
+		Paused:    rotation.IsPaused(),
+		Spread:    s.md.Namespace + "/" + s.md.Name,
+	}
+	for _, key := range d.KeysOrDefault() {
+		if key.Import != nil {
+			continue
+		}
+		spec := keys.Spec{Name: string(key.Name), Algorithm: string(key.AlgorithmOrDefault())}
+		if spec.Algorithm == string(v1alpha1.DKIMRSA) {
+			spec.Bits = int(key.BitsOrDefault())
+		}
+		p.Keys = append(p.Keys, spec)
+	}
+	if asked := s.md.Annotations[v1alpha1.AnnotationRotate]; asked != s.book.Handled[v1alpha1.AnnotationRotate] {
+		p.RotateNow = asked != ""
+	}
+	if selector := s.md.Annotations[v1alpha1.AnnotationCompromised]; selector != "" {
+		p.Compromised = []string{selector}
+	}
+	if rotation.ConfirmOrDefault() == v1alpha1.ConfirmManual {
+		switched := s.md.Annotations[v1alpha1.AnnotationSignerSwitched]
+		p.Unconfirmed = !slices.ContainsFunc(s.book.Keyring.With(keys.Active), func(k keys.Key) bool { return k.Selector == switched })
+	}
+	if len(p.Keys) == 0 && len(s.book.Keyring.With(keys.Active)) > 0 && (d == nil || len(d.External) == 0) {
+		slot := records.DMARCSlot(s.md.Spec.Domain)
+		if record, _ := standingDMARC(s, slot, r.look(ctx, s, slot.Name)); record.Strictness() != [3]int{} {
+			p.Frozen = true
+			s.block(v1alpha1.ConditionDKIMReady, verdict{v1alpha1.ReasonDKIMRequired, "spec.dkim was removed while the DMARC policy in force relies on DKIM, so the keys go on signing: set spec.dmarc.policy: none first, or name external selectors"})
+		}
+	}
+	return p
+}
+
+func unsupportedDKIM(d *v1alpha1.DKIMSpec) verdict {
+	if d == nil {
+		return verdict{}
+	}
+	for _, key := range d.Keys {
+		if key.Import != nil {
+			return verdict{v1alpha1.ReasonUnsupported, fmt.Sprintf("spec.dkim.keys[%s].import: this version does not import keys: leave import out to have one made", key.Name)}
+		}
+	}
+	if d.SignerSecret.Combined() {
+		return verdict{v1alpha1.ReasonUnsupported, "spec.dkim.signerSecret.combine: this version writes one Secret for each MailDomain: leave combine out"}
+	}
+	return verdict{}
+}
+
+// makeKeys makes the keys that are due, each under a selector that nobody knows.
+func (r *Reconciler) makeKeys(ctx context.Context, s *scope) error {
+	for _, spec := range keys.Due(s.book.Keyring, s.dkim.policy, s.now) {
+		selector, why := r.newSelector(ctx, s)
+		if why.bad() {
+			s.block(v1alpha1.ConditionDKIMReady, why)
+			return nil
+		}
+		if !s.writes() {
+			name := records.DKIMSlot(s.md.Spec.Domain, selector).Name
+			s.dkim.plan = append(s.dkim.plan, v1alpha1.PlannedChange{Action: v1alpha1.PlanGenerate, Name: name, Type: "TXT"})
+			s.block(v1alpha1.ConditionDKIMReady, verdict{v1alpha1.ReasonObserving, fmt.Sprintf("DKIM key %s would be made, under %s", spec.Name, name)})
+			continue
+		}
+		private, record, err := keys.Generate(spec.Algorithm, spec.Bits)
+		if err != nil {
+			return err
+		}
+		s.book.privates[selector] = private
+		s.book.Keyring = append(s.book.Keyring, keys.Key{Name: spec.Name, Selector: selector, Algorithm: spec.Algorithm, Bits: spec.Bits, Record: record, Created: s.now})
+		s.events = append(s.events, event{reason: "KeyGenerated", action: "RotateKey", note: fmt.Sprintf("DKIM key %s was made for %s", selector, spec.Name)})
+	}
+	if s.writes() {
+		if s.book.Handled == nil {
+			s.book.Handled = map[string]string{}
+		}
+		s.book.Handled[v1alpha1.AnnotationRotate] = s.md.Annotations[v1alpha1.AnnotationRotate]
+	}
+	return nil
+}
+
+// newSelector finds a selector that neither the keyring nor any name server knows. What a
+// wildcard makes up is at no selector in particular.
+func (r *Reconciler) newSelector(ctx context.Context, s *scope) (string, verdict) {
+	var why verdict
+	domain := s.md.Spec.Domain
+	wildcard := r.look(ctx, s, "*._domainkey."+domain)
+	selector := keys.NewSelector(s.md.Spec.DKIM.SelectorOrDefault(), s.now, func(selector string) bool {
+		if s.book.Keyring.Find(selector) >= 0 || slices.ContainsFunc(s.dkim.plan, func(p v1alpha1.PlannedChange) bool { return strings.HasPrefix(p.Name, selector+".") }) {
+			return true
+		}
+		slot := records.DKIMSlot(domain, selector)
+		seen := r.look(ctx, s, slot.Name)
+		if seen.absent() {
+			return false
+		}
+		if values := seen.values(); len(values) > 0 || seen.rrset(slot.Key).Alias != "" {
+			return !slices.Equal(values, wildcard.values()) || seen.rrset(slot.Key).Alias != wildcard.rrset(slot.Key).Alias
+		}
+		_, why = seen.verify(slot, "")
+		return false
+	})
+	return selector, why
+}
+
+// privates sees to it that the private half of every key that needs one is at hand and belongs
+// to the key's record. What is lost is taken back from the signer's Secret.
+func privates(b *book, signer map[string][]byte) verdict {
+	for _, k := range b.Keyring {
+		if !k.NeedsPrivate() {
+			continue
+		}
+		private, there := b.privates[k.Selector]
+		if !there {
+			if private, there = signer[keys.PrivateFile(k.Selector)]; !there {
+				return verdict{v1alpha1.ReasonKeyLost, fmt.Sprintf("the private key of %s is gone from Secret %s: restore it from a backup", k.Selector, b.secret.Name)}
+			}
+		}
+		if record, err := keys.RecordOf(private); err != nil {
+			return verdict{v1alpha1.ReasonKeyUnreadable, fmt.Sprintf("the private key of %s in Secret %s can't be used: %v: restore it from a backup", k.Selector, b.secret.Name, err)}
+		} else if record != k.Record {
+			return verdict{v1alpha1.ReasonKeyUnreadable, fmt.Sprintf("the private key of %s in Secret %s does not belong to its record: restore it from a backup", k.Selector, b.secret.Name)}
+		}
+		b.privates[k.Selector] = private
+	}
+	return verdict{}
+}
+
+// signer is the Secret that the domain's signer mounts.
+type signer struct {
+	secret  *corev1.Secret // nil: it does not exist
+	foreign bool
+	data    map[string][]byte // of ours
+}
+
+func (r *Reconciler) signerSecret(ctx context.Context, s *scope) (signer, error) {
+	secret := &corev1.Secret{}
+	err := r.Reader.Get(ctx, types.NamespacedName{Namespace: s.md.Namespace, Name: s.md.SignerSecretName()}, secret)
+	if apierrors.IsNotFound(err) {
+		return signer{}, nil
+	}
+	if err != nil {
+		return signer{}, fmt.Errorf("reading Secret %s: %w", s.md.SignerSecretName(), err)
+	}
+	if secret.Annotations[ownerAnnotation] != ownerOf(s.md) {
+		return signer{secret: secret, foreign: true}, nil
+	}
+	return signer{secret: secret, data: secret.Data}, nil
+}
+
+// writeSigner puts the keys that may sign where the signer finds them. It comes before the
+// ledger: a crash in between makes a retirement later, never earlier.
+func (r *Reconciler) writeSigner(ctx context.Context, s *scope) error {
+	stuck := s.blocked[v1alpha1.ConditionDKIMReady].reason
+	if !s.writes() || stuck == v1alpha1.ReasonKeyLost || stuck == v1alpha1.ReasonKeyUnreadable || stuck == v1alpha1.ReasonSecretConflict {
+		return nil
+	}
+	data := keys.SignerData(s.md.Spec.Domain, s.book.Keyring, s.dkim.policy, s.book.privates, s.now)
+	if data == nil {
+		return nil
+	}
+	current, err := r.signerSecret(ctx, s)
+	if err != nil || current.foreign {
+		return err
+	}
+	next := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: s.md.Namespace, Name: s.md.SignerSecretName()}, Type: corev1.SecretTypeOpaque}
+	if current.secret != nil {
+		next = current.secret.DeepCopy()
+	}
+	var template *v1alpha1.SignerSecret
+	if s.md.Spec.DKIM != nil {
+		template = s.md.Spec.DKIM.SignerSecret
+	}
+	labels, annotations := template.Metadata()
+	next.Labels = merged(next.Labels, labels, map[string]string{managedByLabel: managedBy})
+	next.Annotations = merged(next.Annotations, annotations, map[string]string{ownerAnnotation: ownerOf(s.md)})
+	next.Data = data
+	if current.secret == nil {
+		return r.Client.Create(ctx, next)
+	}
+	if maps.EqualFunc(data, current.secret.Data, bytes.Equal) && maps.Equal(next.Labels, current.secret.Labels) && maps.Equal(next.Annotations, current.secret.Annotations) {
+		return nil
+	}
+	return updateSecret(ctx, r.Client, next)
+}
+
+// merged lays maps over each other.
+func merged(layers ...map[string]string) map[string]string {
+	out := map[string]string{}
+	for _, layer := range layers {
+		maps.Copy(out, layer)
+	}
+	return out
+}

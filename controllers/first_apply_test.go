@@ -1,0 +1,137 @@
+package controllers
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/maildomain/maildomain-operator/api/v1alpha1"
+	"github.com/maildomain/maildomain-operator/mailauth/mtasts"
+)
+
+// From apply to proven records, and then silence: a second pass over an unchanged world writes
+// nothing anywhere and asks the provider nothing.
+func TestFirstApply(t *testing.T) {
+	w := newWorld(t)
+	w.apply("example-com", spec())
+	w.until("example-com", "ready", isReady)
+	w.theTalksRecordsStand()
+
+	effects, provider, updates := len(w.effects), w.provider, w.dns.Updates()
+	for range 3 {
+		w.pass("example-com")
+		w.forward(time.Minute)
+	}
+	if more := w.effects[effects:]; len(more) > 0 || w.provider != provider || w.dns.Updates() != updates {
+		t.Errorf("an unchanged world was written to: %v, %d calls to the provider, %d updates", more, w.provider-provider, w.dns.Updates()-updates)
+	}
+	w.restart()
+	w.pass("example-com")
+	if more := w.effects[effects:]; len(more) > 0 || w.provider != provider {
+		t.Errorf("a new process wrote: %v", more)
+	}
+}
+
+// theTalksRecordsStand checks what a DNS client gets, letter by letter, and the signer's Secret.
+func (w *world) theTalksRecordsStand() {
+	w.t.Helper()
+	policy := mtasts.Policy{Mode: mtasts.Enforce, MaxAge: 168 * time.Hour, MX: []string{"mx1.example.com"}}
+	for name, want := range map[string]string{
+		"example.com":            "v=spf1 ip4:192.0.2.0/24 mx include:smarter.se -all",
+		"_dmarc.example.com":     "v=DMARC1; p=reject; rua=mailto:dmarc@example.com",
+		"_smtp._tls.example.com": "v=TLSRPTv1; rua=mailto:tls@example.com",
+		"_mta-sts.example.com":   "v=STSv1; id=" + policy.ID(),
+	} {
+		if diff := cmp.Diff([]string{want}, w.dns.TXT(name)); diff != "" {
+			w.t.Errorf("%s: %s", name, diff)
+		}
+	}
+	md := w.get("example-com")
+	if len(md.Status.DKIM.ActiveSelectors) != 2 {
+		w.t.Fatalf("active: %v", md.Status.DKIM.ActiveSelectors)
+	}
+	secret := w.secret("example-com-dkim")
+	want := []string{"domain", "selector", "selectors"}
+	for i, selector := range md.Status.DKIM.ActiveSelectors {
+		want = append(want, selector+".pem")
+		texts := w.dns.TXT(selector + "._domainkey.example.com")
+		if prefix := []string{"v=DKIM1; k=rsa; p=", "v=DKIM1; k=ed25519; p="}[i]; len(texts) != 1 || !strings.HasPrefix(texts[0], prefix) || !strings.HasPrefix(selector, "001-") {
+			w.t.Errorf("%s: got %q, want one record %s…", selector, texts, prefix)
+		}
+	}
+	slices.Sort(want)
+	if diff := cmp.Diff(want, slices.Sorted(maps.Keys(secret.Data))); diff != "" {
+		w.t.Errorf("the signer's Secret: %s", diff)
+	}
+}
+
+// A process that dies at any write, before or after it, is followed by one that brings the
+// same about: one record of each protocol, no second key, nothing foreign touched.
+func TestCrashAtEveryWrite(t *testing.T) {
+	rehearsal := newWorld(t)
+	rehearsal.apply("example-com", spec())
+	rehearsal.until("example-com", "ready", isReady)
+	for _, after := range []bool{false, true} {
+		for n := 1; n <= len(rehearsal.effects); n++ {
+			t.Run(rehearsal.effects[n-1]+map[bool]string{true: " and then", false: " not yet"}[after], func(t *testing.T) {
+				w := newWorld(t)
+				w.must(w.dns.SetTXT("example.com", "a foreign text"))
+				w.apply("example-com", spec())
+				w.crashAt, w.after = n, after
+				for deadline := time.Now().Add(time.Minute); !w.pass("example-com"); w.forward(time.Second) {
+					if isReady(w.get("example-com")) || time.Now().After(deadline) {
+						break // fewer writes than in the rehearsal
+					}
+					time.Sleep(20 * time.Millisecond)
+				}
+				w.restart()
+				w.until("example-com", "ready", isReady)
+				if diff := cmp.Diff([]string{"a foreign text", "v=spf1 ip4:192.0.2.0/24 mx include:smarter.se -all"}, slices.Sorted(slices.Values(w.dns.TXT("example.com")))); diff != "" {
+					t.Error(diff)
+				}
+				if n := len(w.get("example-com").Status.DKIM.Keys); n != 2 {
+					t.Errorf("%d keys were made, want 2", n)
+				}
+				w.must(w.dns.SetTXT("example.com", "v=spf1 ip4:192.0.2.0/24 mx include:smarter.se -all"))
+				w.theTalksRecordsStand()
+			})
+		}
+	}
+}
+
+// One rotation, by the clock alone: the new key signs only after its proof, the old one's
+// record outlives its mail.
+func TestRotation(t *testing.T) {
+	w := newWorld(t)
+	s := spec()
+	s.DKIM.Keys = s.DKIM.Keys[1:]
+	w.apply("example-com", s)
+	w.until("example-com", "ready", isReady)
+	old := w.get("example-com").Status.DKIM.ActiveSelectors[0]
+	w.forward(w.get("example-com").Status.DKIM.NextRotation.Sub(w.clock.Now()))
+	w.until("example-com", "rotated", func(md *v1alpha1.MailDomain) bool {
+		if !isReady(md) {
+			t.Fatalf("not ready during a rotation:\n%s", describe(md))
+		}
+		data := w.secret("example-com-dkim").Data
+		if selector := string(data["selector"]); len(data[selector+".pem"]) == 0 || len(w.dns.TXT(selector+"._domainkey.example.com")) != 1 {
+			t.Fatalf("the signer is told to sign with %s, whose key or record is not there", selector)
+		}
+		return !slices.Contains(md.Status.DKIM.ActiveSelectors, old)
+	})
+	record := old + "._domainkey.example.com"
+	if texts := w.dns.TXT(record); len(texts) != 1 || strings.HasSuffix(texts[0], "p=") {
+		t.Errorf("the old record is %q at the switch", texts)
+	}
+	w.forward(v1alpha1.DefaultRotationRetention)
+	w.until("example-com", "revoked", func(*v1alpha1.MailDomain) bool { return slices.Contains(w.dns.TXT(record), "v=DKIM1; k=ed25519; p=") })
+	w.forward(v1alpha1.DefaultRotationRetention)
+	w.until("example-com", "removed", func(*v1alpha1.MailDomain) bool { return len(w.dns.TXT(record)) == 0 })
+	if !isReady(w.get("example-com")) {
+		t.Error(describe(w.get("example-com")))
+	}
+}

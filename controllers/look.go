@@ -1,0 +1,176 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/maildomain/maildomain-operator/api/v1alpha1"
+	"github.com/maildomain/maildomain-operator/dnsprovider"
+	"github.com/maildomain/maildomain-operator/keys"
+	"github.com/maildomain/maildomain-operator/probe"
+	"github.com/maildomain/maildomain-operator/records"
+)
+
+// sight is what the authoritative servers of the zone that holds a name give for it.
+type sight struct {
+	authority probe.Authority
+	answers   []probe.Answer
+	vantage   v1alpha1.Vantage
+	err       error // who has to be asked could not be found out
+}
+
+// look asks, once in a pass, what is served as TXT at name.
+func (r *Reconciler) look(ctx context.Context, s *scope, name string) sight {
+	if seen, ok := s.looks[name]; ok {
+		return seen
+	}
+	seen := r.lookThrough(ctx, name, s.provider.nameservers())
+	s.looks[name] = seen
+	return seen
+}
+
+func (r *Reconciler) lookThrough(ctx context.Context, name string, nameservers []string) sight {
+	seen := sight{vantage: v1alpha1.VantageDelegation}
+	if len(nameservers) > 0 {
+		seen.vantage = v1alpha1.VantageConfigured
+	}
+	seen.authority, seen.err = r.Prober.Authority(ctx, name, nameservers)
+	if seen.err == nil {
+		seen.answers = r.Prober.Ask(ctx, seen.authority, name, dnsprovider.TypeTXT)
+	}
+	return seen
+}
+
+// proves reports whether the answer is a fact about the name, not a failure to get one.
+func proves(a probe.Answer) bool {
+	return a.Outcome == probe.Found || a.Outcome == probe.NoData || a.Outcome == probe.NXDomain
+}
+
+// values returns what any server serves at the name, each value once, sorted.
+func (v sight) values() []string {
+	var all []string
+	for _, a := range v.answers {
+		if proves(a) {
+			all = append(all, a.Values...)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// absent reports whether the servers prove that nothing stands at the name.
+func (v sight) absent() bool {
+	answered := false
+	for _, a := range v.answers {
+		if a.Outcome == probe.Found {
+			return false
+		}
+		answered = answered || proves(a)
+	}
+	return answered
+}
+
+// rrset puts together what the servers serve in the form that dnsprovider.Decide wants.
+func (v sight) rrset(key dnsprovider.Key) dnsprovider.RRset {
+	set := dnsprovider.RRset{Key: key}
+	for _, value := range v.values() {
+		set.Records = append(set.Records, dnsprovider.Record{Value: value})
+	}
+	for _, a := range v.answers {
+		if proves(a) && a.Alias != "" {
+			set.Alias = a.Alias
+		}
+	}
+	return set
+}
+
+// shows reports whether the answer has the wish as the one record of its protocol.
+func shows(a probe.Answer, slot records.Slot, wish string) bool {
+	if a.Outcome != probe.Found || a.Alias != "" {
+		return false
+	}
+	found := 0
+	for _, value := range a.Values {
+		if slot.Is(value) {
+			if !slot.Same(value, wish) {
+				return false
+			}
+			found++
+		}
+	}
+	return found == 1
+}
+
+// verify says how far the wish is served: Verified when every address that answers serves it
+// as the only record of its protocol.
+func (v sight) verify(slot records.Slot, wish string) (v1alpha1.RecordState, verdict) {
+	if v.err != nil {
+		reason := v1alpha1.ReasonServersUnreachable
+		if errors.Is(v.err, probe.ErrNoZone) {
+			reason = v1alpha1.ReasonZoneNotFound
+		}
+		return v1alpha1.RecordPublished, verdict{reason, fmt.Sprintf("%s %s: the name servers of its zone can't be found: %s", slot.Type, slot.Name, firstLine(v.err))}
+	}
+	answered := 0
+	var without, silent []string
+	for _, a := range v.answers {
+		switch {
+		case !proves(a):
+			if a.Outcome != probe.Unroutable {
+				silent = append(silent, fmt.Sprintf("%s (%s)", a.Server, a.Outcome))
+			}
+		case shows(a, slot, wish):
+			answered++
+		default:
+			answered++
+			without = append(without, a.Server)
+		}
+	}
+	without, silent = distinct(without), distinct(silent)
+	switch {
+	case answered == 0 && len(silent) == 0:
+		return v1alpha1.RecordPublished, verdict{v1alpha1.ReasonServersUnreachable,
+			fmt.Sprintf("%s %s: no address of the zone's name servers can be reached from here", slot.Type, slot.Name)}
+	case answered == 0:
+		return v1alpha1.RecordPublished, verdict{v1alpha1.ReasonServersUnreachable,
+			fmt.Sprintf("%s %s: no name server of the zone answers: %s", slot.Type, slot.Name, strings.Join(silent, ", "))}
+	case len(without) > 0:
+		return v1alpha1.RecordPublished, verdict{v1alpha1.ReasonWaitingForPropagation,
+			fmt.Sprintf("%s %s: waiting for %s to serve %q", slot.Type, slot.Name, strings.Join(without, ", "), wish)}
+	}
+	return v1alpha1.RecordVerified, verdict{}
+}
+
+// evidence is what the servers say about a key's record, which belongs to its private key.
+func (v sight) evidence(slot records.Slot, record string, standing bool) keys.Evidence {
+	e := keys.Evidence{Standing: standing, NegativeTTL: v.authority.NegativeTTL}
+	for _, a := range v.answers {
+		w := keys.Witness{Server: a.Server, Addr: a.Addr.String()}
+		switch {
+		case shows(a, slot, record):
+			w.Sight = keys.Serves
+		case proves(a):
+			w.Sight = keys.Differs
+		case a.Outcome == probe.Unroutable:
+			w.Sight = keys.NoRoute
+		default:
+			w.Sight = keys.Silence
+		}
+		e.Witnesses = append(e.Witnesses, w)
+	}
+	return e
+}
+
+func distinct(texts []string) []string {
+	slices.Sort(texts)
+	return slices.Compact(texts)
+}
+
+// firstLine keeps an error readable in a condition.
+func firstLine(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
+}

@@ -1,0 +1,214 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"syscall"
+
+	"golang.org/x/net/publicsuffix"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/maildomain/maildomain-operator/api/v1alpha1"
+	"github.com/maildomain/maildomain-operator/dnsprovider"
+	"github.com/maildomain/maildomain-operator/probe"
+)
+
+// provider is how the records of a MailDomain are written. The zero provider is manual mode.
+type provider struct {
+	spec    *v1alpha1.DNSProviderSpec
+	granted bool                                        // by a cluster administrator
+	open    func(zone string) (dnsprovider.Zone, error) // nil: it can't be used, see verdict
+	verdict verdict
+}
+
+func (p provider) usable() bool { return p.open != nil }
+
+func (p provider) nameservers() []string {
+	if p.spec == nil {
+		return nil
+	}
+	return p.spec.Nameservers
+}
+
+// errTarget: a user's configuration points where it may not.
+var errTarget = errors.New("the address is not public, and the operator's administrator has not allowed it")
+
+// findProvider resolves spec.dns.providerRef. The error is one of the API server; what the user
+// can mend is a verdict.
+func (r *Reconciler) findProvider(ctx context.Context, md *v1alpha1.MailDomain) (provider, error) {
+	if md.Spec.Manual() {
+		return provider{}, nil
+	}
+	ref := md.Spec.DNS.ProviderRef
+	var (
+		spec      v1alpha1.DNSProviderSpec
+		namespace = md.Namespace
+		granted   bool
+		err       error
+	)
+	switch ref.Kind {
+	case v1alpha1.KindClusterDNSProvider:
+		var object v1alpha1.ClusterDNSProvider
+		err = r.Client.Get(ctx, types.NamespacedName{Name: ref.Name}, &object)
+		spec, namespace = object.Spec.DNSProviderSpec, r.Namespace
+		if err == nil {
+			if granted, err = r.grants(ctx, object.Spec.Grants, md); err == nil && !granted {
+				return provider{verdict: verdict{v1alpha1.ReasonProviderNotAllowed,
+					fmt.Sprintf("ClusterDNSProvider %s has no grant for namespace %s and domain %s: have the administrator add one", ref.Name, md.Namespace, md.Spec.Domain)}}, nil
+			}
+		}
+	default:
+		var object v1alpha1.DNSProvider
+		err = r.Client.Get(ctx, types.NamespacedName{Namespace: md.Namespace, Name: ref.Name}, &object)
+		spec = object.Spec
+	}
+	if apierrors.IsNotFound(err) {
+		return provider{verdict: verdict{v1alpha1.ReasonProviderNotFound,
+			fmt.Sprintf("%s %s does not exist: create it or correct spec.dns.providerRef", ref.Kind, ref.Name)}}, nil
+	}
+	if err != nil {
+		return provider{}, err
+	}
+	p := provider{spec: &spec, granted: granted}
+	if p.verdict = permitted(&spec, md.Spec.Domain, string(ref.Kind)+" "+ref.Name); p.verdict.bad() {
+		return p, nil
+	}
+	if spec.RFC2136 == nil {
+		p.verdict = verdict{v1alpha1.ReasonUnsupported,
+			fmt.Sprintf("%s %s is of type %s, which this version can't write to: use rfc2136, or leave spec.dns.providerRef out and publish status.plan by hand", ref.Kind, ref.Name, spec.Type())}
+		return p, nil
+	}
+	secret, bad, err := r.secretValue(ctx, namespace, spec.RFC2136.TSIG.SecretRef)
+	if err != nil || bad.bad() {
+		p.verdict = bad
+		return p, err
+	}
+	p.open = func(zone string) (dnsprovider.Zone, error) {
+		config := dnsprovider.RFC2136Config{
+			Server:       spec.RFC2136.Server,
+			Zone:         zone,
+			KeyName:      spec.RFC2136.TSIG.KeyName,
+			KeyAlgorithm: string(spec.RFC2136.TSIG.AlgorithmOrDefault()),
+			KeySecret:    secret,
+			Timeout:      r.ProviderTimeout,
+		}
+		if ref.Kind == v1alpha1.KindDNSProvider {
+			config.Dial = r.dialAllowed
+		}
+		return r.RFC2136(config)
+	}
+	return p, nil
+}
+
+// permitted says whether a provider may be used for the domain at all.
+func permitted(spec *v1alpha1.DNSProviderSpec, domain, object string) verdict {
+	covered := false
+	for _, d := range spec.Domains {
+		if suffix, icann := publicsuffix.PublicSuffix(d); icann && suffix == d {
+			return verdict{v1alpha1.ReasonProviderInvalid,
+				fmt.Sprintf("%s: spec.domains holds %s, a public suffix under which strangers register: list the domains that are yours", object, d)}
+		}
+		covered = covered || dnsprovider.Within(domain, d)
+	}
+	if !covered {
+		return verdict{v1alpha1.ReasonProviderNotAllowed,
+			fmt.Sprintf("%s is not for %s: add the domain to its spec.domains, or refer to another provider", object, domain)}
+	}
+	return verdict{}
+}
+
+// grants reports whether one of the grants covers the MailDomain's namespace and domain.
+func (r *Reconciler) grants(ctx context.Context, grants []v1alpha1.Grant, md *v1alpha1.MailDomain) (bool, error) {
+	var namespace corev1.Namespace
+	if err := r.Reader.Get(ctx, types.NamespacedName{Name: md.Namespace}, &namespace); err != nil {
+		return false, fmt.Errorf("reading Namespace %s: %w", md.Namespace, err)
+	}
+	for _, g := range grants {
+		selector, err := metav1.LabelSelectorAsSelector(g.NamespaceSelector)
+		if err != nil || !selector.Matches(labels.Set(namespace.Labels)) {
+			continue
+		}
+		for _, d := range g.Domains {
+			if dnsprovider.Within(md.Spec.Domain, d) {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
+}
+
+// secretValue reads one value of a Secret, past any cache.
+func (r *Reconciler) secretValue(ctx context.Context, namespace string, ref *v1alpha1.SecretKeyRef) (string, verdict, error) {
+	var secret corev1.Secret
+	err := r.Reader.Get(ctx, types.NamespacedName{Namespace: namespace, Name: ref.Name}, &secret)
+	if apierrors.IsNotFound(err) {
+		return "", verdict{v1alpha1.ReasonCredentialsNotFound, fmt.Sprintf("Secret %s in namespace %s does not exist: create it with the key %s", ref.Name, namespace, ref.Key)}, nil
+	}
+	if err != nil {
+		return "", verdict{}, fmt.Errorf("reading Secret %s: %w", ref.Name, err)
+	}
+	value, ok := secret.Data[ref.Key]
+	if !ok {
+		return "", verdict{v1alpha1.ReasonCredentialsNotFound, fmt.Sprintf("Secret %s in namespace %s has no key %s: add it", ref.Name, namespace, ref.Key)}, nil
+	}
+	return string(value), verdict{}, nil
+}
+
+// dialAllowed connects on behalf of a user's configuration: to public addresses, and to those
+// that the administrator allowed. It looks at the address that is dialled, after resolution.
+func (r *Reconciler) dialAllowed(ctx context.Context, network, address string) (net.Conn, error) {
+	dialer := net.Dialer{Control: func(_, address string, _ syscall.RawConn) error {
+		target, err := netip.ParseAddrPort(address)
+		if err != nil {
+			return err
+		}
+		if addr := target.Addr().Unmap(); !probe.Public(addr) && (r.AllowPrivate == nil || !r.AllowPrivate(addr)) {
+			return errTarget
+		}
+		return nil
+	}}
+	return dialer.DialContext(ctx, network, address)
+}
+
+// providerVerdict puts an error of a Zone into a reason. Its text is fit for a condition.
+func providerVerdict(err error) verdict {
+	if errors.Is(err, errTarget) {
+		return verdict{v1alpha1.ReasonTargetNotAllowed, "the provider's server: " + errTarget.Error()}
+	}
+	reason := v1alpha1.ReasonInternalError
+	switch dnsprovider.KindOf(err) {
+	case dnsprovider.Unauthorized:
+		reason = v1alpha1.ReasonUnauthorized
+	case dnsprovider.Unreachable:
+		reason = v1alpha1.ReasonUnreachable
+	case dnsprovider.ZoneNotFound:
+		reason = v1alpha1.ReasonZoneNotFound
+	case dnsprovider.Changed:
+		reason = v1alpha1.ReasonConcurrentChange
+	case dnsprovider.Delegated:
+		reason = v1alpha1.ReasonDelegatedName
+	case dnsprovider.Refused:
+		reason = v1alpha1.ReasonRefused
+	case dnsprovider.UnknownOutcome:
+		reason = v1alpha1.ReasonUnknownOutcome
+	case dnsprovider.Invalid:
+		reason = v1alpha1.ReasonProviderInvalid
+	}
+	return verdict{reason, firstLine(err)}
+}
+
+// ofProvider reports whether the reason speaks of the provider as a whole, not of one record.
+func ofProvider(reason string) bool {
+	switch reason {
+	case v1alpha1.ReasonUnauthorized, v1alpha1.ReasonUnreachable, v1alpha1.ReasonZoneNotFound, v1alpha1.ReasonTargetNotAllowed, v1alpha1.ReasonProviderInvalid:
+		return true
+	}
+	return false
+}

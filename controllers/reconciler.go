@@ -1,0 +1,176 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/maildomain/maildomain-operator/api/v1alpha1"
+	"github.com/maildomain/maildomain-operator/dnsprovider"
+	"github.com/maildomain/maildomain-operator/probe"
+)
+
+// Reconciler makes what a MailDomain states true, and says how far that is so.
+type Reconciler struct {
+	Client client.Client
+	Reader client.Reader // past any cache: for Secrets
+	Clock  clock.PassiveClock
+	Events events.EventRecorder
+
+	Resolver *probe.Resolver
+	Prober   *probe.Prober
+	Fetcher  *probe.PolicyFetcher
+
+	// RFC2136 opens a zone behind a server that takes dynamic updates: dnsprovider.NewRFC2136.
+	RFC2136 func(dnsprovider.RFC2136Config) (dnsprovider.Zone, error)
+
+	Namespace       string // the operator's own
+	OwnerID         string // of this installation, in registry records
+	ProviderTimeout time.Duration
+	// AllowPrivate says which addresses that are not public a user's configuration may point at.
+	AllowPrivate func(netip.Addr) bool
+
+	Poll   time.Duration // between passes while something is under way
+	Resync time.Duration // between passes otherwise
+}
+
+// step is one part of a pass. An error ends the pass; what a user can mend is no error.
+type step struct {
+	name string
+	run  func(context.Context, *scope) error
+}
+
+func (r *Reconciler) steps() []step {
+	return []step{
+		// Gather and decide.
+		{"read the ledger", r.readLedger},
+		{"find the provider", r.readProvider},
+		{"claim the domain", r.claimDomain},
+		{"SPF", r.decideSPF},
+		{"DKIM", r.decideDKIM},
+		{"DMARC", r.decideDMARC},
+		{"TLS-RPT", r.decideTLSRPT},
+		{"MTA-STS", r.decideMTASTS},
+		// Act.
+		{"write the signer's Secret", r.writeSigner},
+		{"write the records", r.writeRecords},
+		{"write what is served", r.writeSite},
+	}
+}
+
+// Reconcile makes one pass.
+func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	md := &v1alpha1.MailDomain{}
+	if err := r.Client.Get(ctx, req.NamespacedName, md); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if !md.DeletionTimestamp.IsZero() {
+		return ctrl.Result{}, nil // somebody else's finalizer: records and ledger stay
+	}
+	s := &scope{
+		now:     r.Clock.Now().UTC().Truncate(time.Second),
+		md:      md,
+		zones:   map[string]dnsprovider.Zone{},
+		looks:   map[string]sight{},
+		blocked: map[string]verdict{},
+	}
+	if md.Spec.Suspended() {
+		return ctrl.Result{}, r.report(ctx, s, suspended(md, s.now))
+	}
+	for _, step := range r.steps() {
+		if err := step.run(ctx, s); err != nil {
+			if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) {
+				return ctrl.Result{RequeueAfter: r.Poll}, nil // another writer: read anew
+			}
+			why := verdict{v1alpha1.ReasonInternalError, fmt.Sprintf("%s failed, and is tried again: see the operator's log", step.name)}
+			switch {
+			case errors.Is(err, errLedger):
+				why = verdict{v1alpha1.ReasonLedgerUnreadable, err.Error()}
+			case apierrors.IsForbidden(err):
+				why = verdict{v1alpha1.ReasonNotPermitted, fmt.Sprintf("%s: %s", step.name, firstLine(err))}
+			}
+			return ctrl.Result{}, errors.Join(fmt.Errorf("%s: %w", step.name, err), r.report(ctx, s, failed(md, why, s.now)))
+		}
+	}
+	status := status(s)
+	if unsettled(status) {
+		s.again(r.Poll)
+	}
+	s.again(r.Resync)
+	return ctrl.Result{RequeueAfter: s.recheck}, r.report(ctx, s, status)
+}
+
+func (r *Reconciler) readLedger(ctx context.Context, s *scope) (err error) {
+	if s.book, err = openBook(ctx, r.Reader, s.md); err != nil {
+		return err
+	}
+	if s.book.secret.ResourceVersion == "" {
+		// What was asked for before the domain was ever managed has been overtaken.
+		s.book.Handled = map[string]string{v1alpha1.AnnotationRotate: s.md.Annotations[v1alpha1.AnnotationRotate]}
+	}
+	s.book.Spec = s.book.Spec.Next(string(s.md.UID), s.md.Generation, sections(s.md))
+	s.dkim.ring = s.book.Keyring
+	return nil
+}
+
+// The sections of spec, as the ledger names them.
+const (
+	sectionSPF    = "spf"
+	sectionDKIM   = "dkim"
+	sectionDMARC  = "dmarc"
+	sectionMTASTS = "mtaSTS"
+	sectionTLSRPT = "tlsRPT"
+)
+
+func sections(md *v1alpha1.MailDomain) []string {
+	var list []string
+	for _, section := range []struct {
+		name  string
+		there bool
+	}{
+		{sectionSPF, md.Spec.SPF != nil},
+		{sectionDKIM, md.Spec.DKIM != nil},
+		{sectionDMARC, md.Spec.DMARC != nil},
+		{sectionMTASTS, md.Spec.MTASTS != nil},
+		{sectionTLSRPT, md.Spec.TLSRPT != nil},
+	} {
+		if section.there {
+			list = append(list, section.name)
+		}
+	}
+	return list
+}
+
+func (r *Reconciler) readProvider(ctx context.Context, s *scope) (err error) {
+	s.provider, err = r.findProvider(ctx, s.md)
+	return err
+}
+
+// report patches status, if it says anything new, and tells of what happened.
+func (r *Reconciler) report(ctx context.Context, s *scope, next v1alpha1.MailDomainStatus) error {
+	if sameStatus(s.md.Status, next) {
+		next = s.md.Status
+	} else {
+		updated := s.md.DeepCopy()
+		updated.Status = next
+		if err := r.Client.Status().Patch(ctx, updated, client.MergeFrom(s.md)); err != nil {
+			return client.IgnoreNotFound(fmt.Errorf("writing status: %w", err))
+		}
+	}
+	for _, e := range append(s.events, changes(s.md.Status, next)...) {
+		kind := "Normal"
+		if e.warning {
+			kind = "Warning"
+		}
+		r.Events.Eventf(s.md, nil, kind, e.reason, e.action, "%s", e.note)
+	}
+	return nil
+}

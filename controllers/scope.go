@@ -1,0 +1,123 @@
+package controllers
+
+import (
+	"time"
+
+	"github.com/maildomain/maildomain-operator/api/v1alpha1"
+	"github.com/maildomain/maildomain-operator/dnsprovider"
+	"github.com/maildomain/maildomain-operator/keys"
+	"github.com/maildomain/maildomain-operator/mailauth/mtasts"
+	"github.com/maildomain/maildomain-operator/mailauth/spf"
+	"github.com/maildomain/maildomain-operator/records"
+)
+
+// scope is one pass over one MailDomain: what its steps have gathered and decided so far.
+// Each step reads what earlier ones left and adds its own.
+type scope struct {
+	now time.Time
+	md  *v1alpha1.MailDomain // as read; never changed
+
+	book     *book // the ledger and the private keys
+	provider provider
+	zones    map[string]dnsprovider.Zone // by apex
+	looks    map[string]sight            // what the name servers say, by name
+
+	claim   claimState
+	spf     spfState
+	dkim    dkimState
+	mtasts  mtastsState
+	wishes  []wish
+	facts   []fact             // one for each record
+	blocked map[string]verdict // why a section's condition is not True, by condition type
+	events  []event
+	recheck time.Duration // when to look again; 0: at the next resync
+}
+
+// writes reports whether this pass may write anything for the domain, to DNS or the cluster.
+func (s *scope) writes() bool {
+	return s.md.Spec.ModeOrDefault() == v1alpha1.ModeEnforce && s.claim.held
+}
+
+// dropped reports whether the section was taken out of spec and is to be withdrawn.
+func (s *scope) dropped(section string) bool {
+	for _, d := range s.book.Spec.Dropped {
+		if d == section {
+			return true
+		}
+	}
+	return false
+}
+
+// block notes why a section is not ready. The first reason stands: it is the deepest.
+func (s *scope) block(condition string, v verdict) {
+	if _, there := s.blocked[condition]; !there && v.bad() {
+		s.blocked[condition] = v
+	}
+}
+
+// want adds a record to what the pass is to bring about.
+func (s *scope) want(slot records.Slot, value string, hold verdict) {
+	s.wishes = append(s.wishes, wish{slot, value, hold})
+}
+
+// again asks for another pass after d, unless an earlier one was asked for.
+func (s *scope) again(d time.Duration) {
+	if d > 0 && (s.recheck == 0 || d < s.recheck) {
+		s.recheck = d
+	}
+}
+
+// wish is what should stand at a slot; value "" is nothing of ours.
+type wish struct {
+	slot  records.Slot
+	value string
+	hold  verdict // bad: nothing is written, and what stands stays
+}
+
+// verdict is a reason with a message; the zero verdict says that all is well.
+type verdict struct {
+	reason  string
+	message string
+}
+
+func (v verdict) bad() bool { return v.reason != "" }
+
+// fact is what is known of one record at the end of a pass.
+type fact struct {
+	slot    records.Slot
+	want    string // "" is not wanted
+	state   v1alpha1.RecordState
+	verdict verdict
+	vantage v1alpha1.Vantage
+	plan    []v1alpha1.PlannedChange
+}
+
+// event is something that happened and that a person may want to hear of.
+type event struct {
+	warning bool
+	reason  string
+	action  string
+	note    string
+}
+
+type claimState struct {
+	held    bool // this MailDomain may write and serve for the domain
+	verdict verdict
+}
+
+type spfState struct {
+	report spf.Report
+	known  bool // the domain's record was evaluated
+}
+
+type dkimState struct {
+	managed bool
+	policy  keys.Policy
+	ring    keys.Keyring
+	plan    []v1alpha1.PlannedChange
+}
+
+type mtastsState struct {
+	serve *mtasts.Policy // nil: what is served stays as it is
+	ended bool           // a withdrawal is complete: nothing is served any more
+}

@@ -1,0 +1,57 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/maildomain/maildomain-operator/api/v1alpha1"
+	"github.com/maildomain/maildomain-operator/ledger"
+	"github.com/maildomain/maildomain-operator/mailauth/spf"
+	"github.com/maildomain/maildomain-operator/records"
+)
+
+// decideSPF wants the record of spec, unless receivers would end in permerror: then the last
+// good one stays. Without a section it evaluates what stands, for DMARC's sake.
+func (r *Reconciler) decideSPF(ctx context.Context, s *scope) error {
+	slot := records.SPFSlot(s.md.Spec.Domain)
+	if s.md.Spec.SPF == nil {
+		if s.dropped(sectionSPF) {
+			s.want(slot, "", verdict{})
+		}
+		texts := slices.DeleteFunc(r.look(ctx, s, slot.Name).values(), func(v string) bool { return !slot.Is(v) })
+		if len(texts) != 1 {
+			return nil
+		}
+		if record, err := spf.Parse(texts[0]); err == nil {
+			s.spf.report, s.spf.known = spf.Check(ctx, r.Resolver, s.md.Spec.Domain, record), true
+		}
+		return nil
+	}
+	record, err := records.SPF(s.md.Spec.SPF)
+	if err != nil {
+		s.block(v1alpha1.ConditionSPFReady, verdict{v1alpha1.ReasonSPFPermError, fmt.Sprintf("spec.spf: %v", err)})
+		return nil
+	}
+	s.spf.report, s.spf.known = spf.Check(ctx, r.Resolver, s.md.Spec.Domain, record), true
+	why := spfVerdict(slot, s.spf.report)
+	s.block(v1alpha1.ConditionSPFReady, why)
+	hold := why
+	standing := slices.ContainsFunc(s.book.At(slot.Key), func(e ledger.Entry) bool { return e.Settled && slot.Same(e.Value, record.String()) })
+	if standing || s.md.Spec.DMARC.EnforcementOrDefault() == v1alpha1.EnforceImmediate {
+		hold = verdict{} // what stands already is not held
+	}
+	s.want(slot, record.String(), hold)
+	return nil
+}
+
+func spfVerdict(slot records.Slot, report spf.Report) verdict {
+	switch {
+	case len(report.PermErrors) > 0:
+		return verdict{v1alpha1.ReasonSPFPermError, fmt.Sprintf("%s: receivers would answer permerror, so a new record is held: %s", slot.Key, strings.Join(report.PermErrors, "; "))}
+	case len(report.TempErrors) > 0:
+		return verdict{v1alpha1.ReasonSPFTempError, fmt.Sprintf("%s: it can't be evaluated now, so a new record is held: %s", slot.Key, strings.Join(report.TempErrors, "; "))}
+	}
+	return verdict{}
+}

@@ -1,0 +1,302 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/maildomain/maildomain-operator/api/v1alpha1"
+	"github.com/maildomain/maildomain-operator/dnsprovider"
+	"github.com/maildomain/maildomain-operator/records"
+)
+
+// job is a wish that needs the provider.
+type job struct {
+	wish
+	zone     dnsprovider.Zone
+	decision dnsprovider.Decision
+	fact     *fact
+}
+
+func (r *Reconciler) writeRecords(ctx context.Context, s *scope) error {
+	return r.work(ctx, s, s.wishes)
+}
+
+// work brings the wishes about and leaves a fact for each. It asks the provider only where the
+// name servers or the ledger show that there is something to do.
+func (r *Reconciler) work(ctx context.Context, s *scope, wishes []wish) error {
+	facts := make([]fact, len(wishes))
+	var jobs []*job
+	for i, w := range wishes {
+		seen := r.look(ctx, s, w.slot.Name)
+		f := &facts[i]
+		*f = fact{slot: w.slot, want: w.value, vantage: seen.vantage}
+		switch {
+		case w.hold.bad():
+			f.state, f.verdict = v1alpha1.RecordHeld, w.hold
+		case s.md.Spec.ModeOrDefault() == v1alpha1.ModeObserve || s.md.Spec.Manual() || !s.claim.held && w.slot.Purpose != v1alpha1.PurposeClaim:
+			observe(s, w, seen, f)
+		case quiet(s.book, w, seen):
+			if w.value != "" {
+				f.state, f.verdict = seen.verify(w.slot, w.value)
+			}
+		case !s.provider.usable():
+			f.state, f.verdict = v1alpha1.RecordFailed, s.provider.verdict
+		default:
+			jobs = append(jobs, &job{wish: w, fact: f})
+		}
+	}
+	for _, j := range jobs {
+		r.decide(ctx, s, j)
+	}
+	// The intents are stored before anything is written.
+	if s.writes() || len(jobs) > 0 {
+		if err := s.book.save(ctx, r.Client); err != nil {
+			return err
+		}
+	}
+	for _, j := range jobs {
+		r.apply(ctx, s, j)
+	}
+	for _, f := range facts {
+		if f.state != "" {
+			s.facts = append(s.facts, f)
+		}
+	}
+	if len(jobs) == 0 {
+		return nil
+	}
+	return s.book.save(ctx, r.Client)
+}
+
+// observe says what would have to change, by what the name servers show.
+func observe(s *scope, w wish, seen sight, f *fact) {
+	if seen.err != nil || !seen.absent() && len(seen.rrset(w.slot.Key).Records) == 0 && seen.rrset(w.slot.Key).Alias == "" {
+		if w.value != "" {
+			f.state, f.verdict = seen.verify(w.slot, w.value)
+			f.state = v1alpha1.RecordPending
+		}
+		return
+	}
+	owned := s.book.Owned(w.slot.Key)
+	if s.md.Spec.Manual() && w.value != "" {
+		// What a human published stays a human's; only the wish counts.
+		owned = nil
+	}
+	d := dnsprovider.Decide(w.slot.Slot, dnsprovider.Wish{Value: w.value, Adopt: adopts(s)}, seen.rrset(w.slot.Key), owned)
+	f.plan = planned(w.slot.Key, d)
+	switch {
+	case d.Verb == dnsprovider.Conflict || d.Verb == dnsprovider.Blocked:
+		obstructed(w, d, seen.rrset(w.slot.Key), f)
+	case w.value == "":
+		if len(f.plan) > 0 {
+			f.state, f.verdict = v1alpha1.RecordWithdrawing, verdict{v1alpha1.ReasonWithdrawing, fmt.Sprintf("%s: remove it, it is no longer wanted", w.slot.Key)}
+		}
+	case len(f.plan) == 0:
+		f.state, f.verdict = seen.verify(w.slot, w.value)
+	default:
+		f.state = v1alpha1.RecordPending
+		f.verdict = verdict{v1alpha1.ReasonWaitingForHuman, fmt.Sprintf("%s: publish %q", w.slot.Key, w.value)}
+		if s.md.Spec.ModeOrDefault() == v1alpha1.ModeObserve {
+			f.verdict = verdict{v1alpha1.ReasonObserving, fmt.Sprintf("%s: would be %q", w.slot.Key, w.value)}
+		} else if !s.claim.held {
+			f.verdict = verdict{v1alpha1.ReasonDomainNotClaimed, fmt.Sprintf("%s: would be %q", w.slot.Key, w.value)}
+		}
+	}
+}
+
+func adopts(s *scope) bool {
+	return s.md.Spec.DNS.ConflictPolicyOrDefault() == v1alpha1.ConflictAdopt
+}
+
+// quiet reports whether the provider need not be asked: the ledger knows the wish as settled
+// and nothing that the name servers show speaks against it.
+func quiet(b *book, w wish, seen sight) bool {
+	entries := b.At(w.slot.Key)
+	if w.value == "" {
+		return len(entries) == 0
+	}
+	if len(entries) != 1 || !entries[0].Settled || !w.slot.Same(entries[0].Value, w.value) {
+		return false
+	}
+	answered, shown := 0, 0
+	for _, a := range seen.answers {
+		if !proves(a) {
+			continue
+		}
+		answered++
+		if shows(a, w.slot, w.value) {
+			shown++
+		} else if a.Alias != "" {
+			return false
+		}
+	}
+	for _, value := range seen.values() {
+		if w.slot.Is(value) && !w.slot.Same(value, w.value) {
+			return false
+		}
+	}
+	return shown > 0 || answered == 0
+}
+
+// decide reads what stands at the provider and enters what is going to be written.
+func (r *Reconciler) decide(ctx context.Context, s *scope, j *job) {
+	if why, down := s.blocked[v1alpha1.ConditionProviderReady]; down {
+		j.fail(why)
+		return
+	}
+	zone, why := r.zone(s, j.slot)
+	if why.bad() {
+		j.fail(why)
+		return
+	}
+	j.zone = zone
+	seen, err := zone.Read(ctx, j.slot.Key)
+	if err != nil {
+		s.failed(j, providerVerdict(err))
+		return
+	}
+	owned := s.book.Owned(j.slot.Key)
+	if j.slot.Purpose == v1alpha1.PurposeClaim {
+		owned = standing(seen, owned)
+	}
+	j.decision = dnsprovider.Decide(j.slot.Slot, dnsprovider.Wish{Value: j.value, TTL: s.md.Spec.DNS.TTLOrDefault(), Adopt: adopts(s) && j.slot.Purpose != v1alpha1.PurposeClaim}, seen, owned)
+	for _, value := range j.decision.Change.Add {
+		s.book.Intend(j.slot.Key, string(j.slot.Purpose), value)
+	}
+	switch j.decision.Verb {
+	case dnsprovider.Keep, dnsprovider.TakeUp:
+		s.book.Settle(j.slot.Key, string(j.slot.Purpose), j.decision.Value)
+		s.served(ctx, r, j)
+	case dnsprovider.Conflict, dnsprovider.Blocked:
+		obstructed(j.wish, j.decision, seen, j.fact)
+	}
+}
+
+// standing leaves of the ledger's entries those that stand. The rule for drift must not take a
+// registry record of somebody else for a change of ours.
+func standing(seen dnsprovider.RRset, owned []dnsprovider.Owned) []dnsprovider.Owned {
+	var kept []dnsprovider.Owned
+	for _, o := range owned {
+		for _, record := range seen.Records {
+			if record.Value == o.Value {
+				kept = append(kept, o)
+				break
+			}
+		}
+	}
+	return kept
+}
+
+// apply makes the change and reads it back: that a provider says yes is no proof.
+func (r *Reconciler) apply(ctx context.Context, s *scope, j *job) {
+	if j.decision.Change.Empty() {
+		return
+	}
+	if err := j.zone.Apply(ctx, j.decision.Change); err != nil && dnsprovider.KindOf(err) != dnsprovider.UnknownOutcome {
+		s.failed(j, providerVerdict(err))
+		return
+	}
+	seen, err := j.zone.Read(ctx, j.slot.Key)
+	if err != nil {
+		s.failed(j, providerVerdict(err))
+		return
+	}
+	again := dnsprovider.Decide(j.slot.Slot, dnsprovider.Wish{Value: j.value}, seen, s.book.Owned(j.slot.Key))
+	switch {
+	case j.decision.Verb == dnsprovider.Conflict:
+		s.book.Settle(j.slot.Key, string(j.slot.Purpose), "")
+	case again.Verb != dnsprovider.Keep:
+		s.failed(j, verdict{v1alpha1.ReasonUnknownOutcome, fmt.Sprintf("%s: the change was sent and does not show: it is read and tried again", j.slot.Key)})
+	default:
+		s.book.Settle(j.slot.Key, string(j.slot.Purpose), again.Value)
+		delete(s.looks, j.slot.Name) // the world has changed
+		s.served(ctx, r, j)
+		s.events = append(s.events, event{reason: string(j.decision.Verb), action: "WriteRecord", note: strings.TrimSpace(fmt.Sprintf("%s %s", j.slot.Key, j.value))})
+	}
+}
+
+// served says how far the wish has come out of the provider.
+func (s *scope) served(ctx context.Context, r *Reconciler, j *job) {
+	if j.value == "" {
+		j.fact.state = ""
+		return
+	}
+	j.fact.state, j.fact.verdict = r.look(ctx, s, j.slot.Name).verify(j.slot, j.value)
+}
+
+func (j *job) fail(why verdict) {
+	j.fact.state, j.fact.verdict = v1alpha1.RecordFailed, why
+}
+
+// failed notes that the job came to nothing, and whether the provider as a whole is to blame.
+func (s *scope) failed(j *job, why verdict) {
+	j.fail(why)
+	if ofProvider(why.reason) {
+		s.block(v1alpha1.ConditionProviderReady, why)
+	}
+}
+
+// zone opens the zone that holds the slot.
+func (r *Reconciler) zone(s *scope, slot records.Slot) (dnsprovider.Zone, verdict) {
+	apex := ""
+	if s.md.Spec.DNS != nil {
+		apex = s.md.Spec.DNS.Zone
+	}
+	if apex == "" {
+		seen := s.looks[slot.Name]
+		if seen.err != nil {
+			_, why := seen.verify(slot, "")
+			return nil, why
+		}
+		apex = seen.authority.Apex
+	}
+	if zone, ok := s.zones[apex]; ok {
+		return zone, verdict{}
+	}
+	zone, err := s.provider.open(apex)
+	if err != nil {
+		return nil, providerVerdict(err)
+	}
+	s.zones[apex] = zone
+	return zone, verdict{}
+}
+
+// obstructed says what stands in the way of a wish.
+func obstructed(w wish, d dnsprovider.Decision, seen dnsprovider.RRset, f *fact) {
+	f.state = v1alpha1.RecordConflict
+	if d.Verb == dnsprovider.Blocked {
+		f.verdict = verdict{v1alpha1.ReasonAliasInTheWay, fmt.Sprintf("%s: wanted %q, and a CNAME to %s occupies the name: remove it, or publish the record at its target", w.slot.Key, w.value, seen.Alias)}
+		return
+	}
+	var texts []string
+	for _, foreign := range d.Foreign {
+		texts = append(texts, fmt.Sprintf("%q", foreign))
+	}
+	f.verdict = verdict{v1alpha1.ReasonRecordConflict, fmt.Sprintf("%s: wanted %q, and %s stands there, which the operator did not write: remove it, or set spec.dns.conflictPolicy: Adopt", w.slot.Key, w.value, strings.Join(texts, " and "))}
+}
+
+// planned puts a decision into the words of status.
+func planned(key dnsprovider.Key, d dnsprovider.Decision) []v1alpha1.PlannedChange {
+	var plan []v1alpha1.PlannedChange
+	add, remove := d.Change.Add, d.Change.Remove
+	for len(add) > 0 || len(remove) > 0 {
+		step := v1alpha1.PlannedChange{Name: key.Name, Type: key.Type}
+		if len(add) > 0 {
+			step.New, add = add[0], add[1:]
+		}
+		if len(remove) > 0 {
+			step.Old, remove = remove[0].Value, remove[1:]
+		}
+		switch {
+		case step.Old == "":
+			step.Action = v1alpha1.PlanCreate
+		case step.New == "":
+			step.Action = v1alpha1.PlanRemove
+		default:
+			step.Action = v1alpha1.PlanChange
+		}
+		plan = append(plan, step)
+	}
+	return plan
+}

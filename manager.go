@@ -1,0 +1,229 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/miekg/dns"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/maildomain/maildomain-operator/api/v1alpha1"
+	"github.com/maildomain/maildomain-operator/controllers"
+	"github.com/maildomain/maildomain-operator/dnsprovider"
+	"github.com/maildomain/maildomain-operator/probe"
+)
+
+// managerFlags are the installation's configuration.
+type managerFlags struct {
+	kubeconfig   string
+	namespace    string
+	ownerID      string
+	snapshotDir  string
+	resolvers    string
+	allowPrivate string
+	policyRoots  string
+	policyPort   uint
+	dnsPort      uint
+	timeout      time.Duration
+	poll, resync time.Duration
+	workers      int
+	leaderElect  bool
+	metrics      string
+	health       string
+}
+
+func parseManagerFlags(args []string, stderr io.Writer) (managerFlags, error) {
+	var f managerFlags
+	set := flag.NewFlagSet("maildomain manager", flag.ContinueOnError)
+	set.SetOutput(stderr)
+	set.StringVar(&f.kubeconfig, "kubeconfig", os.Getenv("KUBECONFIG"), "kubeconfig `file`; empty: the cluster that this runs in")
+	set.StringVar(&f.namespace, "namespace", os.Getenv("POD_NAMESPACE"), "the operator's own `namespace`: claims, and the Secrets of ClusterDNSProviders")
+	set.StringVar(&f.ownerID, "owner-id", "", "`id` of this installation in registry records; another one makes every claim another's, so never change it")
+	set.StringVar(&f.snapshotDir, "snapshot-dir", "", "`directory` that mta-sts serves from; empty: none is written")
+	set.StringVar(&f.resolvers, "resolver", "", "recursive resolvers, `host:port` with commas between them; empty: those of /etc/resolv.conf")
+	set.StringVar(&f.allowPrivate, "allow-private-targets", "", "`networks` such as 10.0.0.0/8, with commas between them, that users' name servers and policy hosts may be in although they are not public")
+	set.StringVar(&f.policyRoots, "mta-sts-roots", "", "PEM `file` of the authorities that policy hosts' certificates are verified with; empty: the host's")
+	set.UintVar(&f.policyPort, "mta-sts-port", 443, "`port` of policy hosts; any other is for trials, as senders use 443")
+	set.UintVar(&f.dnsPort, "authoritative-port", 53, "`port` of name servers found by delegation; any other is for trials")
+	set.DurationVar(&f.timeout, "provider-timeout", 10*time.Second, "`time` that one call to a DNS provider may take")
+	set.DurationVar(&f.poll, "poll", 5*time.Second, "`time` between looks while something is under way")
+	set.DurationVar(&f.resync, "resync", 10*time.Minute, "`time` between looks otherwise")
+	set.IntVar(&f.workers, "workers", 8, "`number` of MailDomains that are worked on at the same time")
+	set.BoolVar(&f.leaderElect, "leader-elect", false, "of several replicas let one write")
+	set.StringVar(&f.metrics, "metrics-listen", "0", "`address` of the metrics; 0: none")
+	set.StringVar(&f.health, "health-listen", "0", "`address` of /healthz and /readyz; 0: none")
+	if err := set.Parse(args); err != nil {
+		return f, err
+	}
+	switch {
+	case set.NArg() > 0:
+		return f, fmt.Errorf("unexpected argument %q", set.Arg(0))
+	case f.namespace == "":
+		return f, errors.New("--namespace is empty: name the operator's own namespace")
+	case f.ownerID == "" || strings.ContainsAny(f.ownerID, "; \t\"\\"):
+		return f, errors.New("--owner-id must be a name for this installation without spaces, quotes and semicolons, such as production-eu")
+	case f.policyPort == 0 || f.policyPort > 65535 || f.dnsPort == 0 || f.dnsPort > 65535:
+		return f, errors.New("--mta-sts-port and --authoritative-port must be from 1 to 65535")
+	}
+	return f, nil
+}
+
+func manager(ctx context.Context, args []string, stderr io.Writer) error {
+	f, err := parseManagerFlags(args, stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	ctrl.SetLogger(logr.FromSlogHandler(slog.NewTextHandler(stderr, nil)))
+	resolvers, err := resolversOf(f.resolvers)
+	if err != nil {
+		return err
+	}
+	allowed, err := networks(f.allowPrivate)
+	if err != nil {
+		return fmt.Errorf("--allow-private-targets: %w", err)
+	}
+	roots, err := rootsOf(f.policyRoots)
+	if err != nil {
+		return fmt.Errorf("--mta-sts-roots: %w", err)
+	}
+	config, err := clientcmd.BuildConfigFromFlags("", f.kubeconfig)
+	if err != nil {
+		return fmt.Errorf("reaching the cluster: %w", err)
+	}
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+		return err
+	}
+	mgr, err := ctrl.NewManager(config, ctrl.Options{
+		Scheme:                        scheme,
+		Logger:                        log.Log,
+		Metrics:                       server.Options{BindAddress: f.metrics},
+		HealthProbeBindAddress:        f.health,
+		LeaderElection:                f.leaderElect,
+		LeaderElectionID:              "maildomain-operator",
+		LeaderElectionNamespace:       f.namespace,
+		LeaderElectionReleaseOnCancel: true,
+		Cache: cache.Options{ByObject: map[client.Object]cache.ByObject{
+			&corev1.ConfigMap{}: {Namespaces: map[string]cache.Config{f.namespace: {}}},
+		}},
+	})
+	if err != nil {
+		return err
+	}
+	resolver := probe.NewResolver(resolvers, 0)
+	reconciler := &controllers.Reconciler{
+		Client:   mgr.GetClient(),
+		Reader:   mgr.GetAPIReader(),
+		Clock:    clock.RealClock{},
+		Events:   mgr.GetEventRecorder("maildomain-operator"),
+		Resolver: resolver,
+		Prober:   probe.NewProber(probe.Options{Resolver: resolver, Port: uint16(f.dnsPort), AllowPrivate: allowed}),
+		Fetcher:  &probe.PolicyFetcher{Resolver: resolver, Roots: roots, Port: uint16(f.policyPort), AllowPrivate: allowed},
+		RFC2136:  dnsprovider.NewRFC2136,
+
+		Namespace:       f.namespace,
+		OwnerID:         f.ownerID,
+		ProviderTimeout: f.timeout,
+		AllowPrivate:    allowed,
+		Poll:            f.poll,
+		Resync:          f.resync,
+	}
+	if err := reconciler.SetupWithManager(mgr, controller.Options{MaxConcurrentReconciles: f.workers}); err != nil {
+		return err
+	}
+	if f.snapshotDir != "" {
+		writer := &controllers.SnapshotWriter{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Namespace: f.namespace, Dir: filepath.Clean(f.snapshotDir)}
+		if err := writer.SetupWithManager(mgr, controller.Options{}); err != nil {
+			return err
+		}
+	}
+	return mgr.Start(ctx)
+}
+
+// resolversOf reads the flag, or the machine's own configuration.
+func resolversOf(list string) ([]string, error) {
+	if list != "" {
+		servers := strings.Split(list, ",")
+		for _, s := range servers {
+			if _, _, err := net.SplitHostPort(s); err != nil {
+				return nil, fmt.Errorf("--resolver: %q is not host:port, such as 192.0.2.53:53", s)
+			}
+		}
+		return servers, nil
+	}
+	config, err := dns.ClientConfigFromFile("/etc/resolv.conf")
+	if err != nil {
+		return nil, fmt.Errorf("reading the resolvers: %w: name them with --resolver", err)
+	}
+	var servers []string
+	for _, s := range config.Servers {
+		servers = append(servers, net.JoinHostPort(s, config.Port))
+	}
+	if len(servers) == 0 {
+		return nil, errors.New("/etc/resolv.conf names no resolver: name one with --resolver")
+	}
+	return servers, nil
+}
+
+// networks reads a list of prefixes into a question about addresses.
+func networks(list string) (func(netip.Addr) bool, error) {
+	var prefixes []netip.Prefix
+	for text := range strings.SplitSeq(list, ",") {
+		if text == "" {
+			continue
+		}
+		prefix, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, fmt.Errorf("%q is not a network, such as 10.0.0.0/8", text)
+		}
+		prefixes = append(prefixes, prefix)
+	}
+	return func(addr netip.Addr) bool {
+		for _, p := range prefixes {
+			if p.Contains(addr.Unmap()) {
+				return true
+			}
+		}
+		return false
+	}, nil
+}
+
+func rootsOf(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil
+	}
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(content) {
+		return nil, fmt.Errorf("%s holds no certificate in PEM", file)
+	}
+	return pool, nil
+}

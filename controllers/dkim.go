@@ -92,10 +92,15 @@ func standingKey(s *scope, slot records.Slot, k keys.Key, seen sight) bool {
 	return slices.ContainsFunc(s.book.At(slot.Key), func(e ledger.Entry) bool { return e.Settled && slot.Same(e.Value, k.Record) })
 }
 
-// wantKeys wants the record of each key.
+// wantKeys wants the record of each key. A removed one is looked after until its record is gone;
+// a human is told of it for the retention.
 func (s *scope) wantKeys(ring keys.Keyring) {
 	for _, k := range ring {
-		s.want(records.DKIMSlot(s.md.Spec.Domain, k.Selector), records.DKIM(k), verdict{})
+		slot := records.DKIMSlot(s.md.Spec.Domain, k.Selector)
+		told := s.md.Spec.Manual() && s.now.Before(k.Removed.Add(s.dkim.policy.Retention))
+		if k.State() != keys.Removed || told || len(s.book.At(slot.Key)) > 0 {
+			s.want(slot, records.DKIM(k), verdict{})
+		}
 	}
 }
 

@@ -78,12 +78,15 @@ func observe(s *scope, w wish, seen sight, f *fact) {
 		}
 		return
 	}
-	owned := s.book.Owned(w.slot.Key)
-	if s.md.Spec.Manual() && w.value != "" {
-		// What a human published stays a human's; only the wish counts.
-		owned = nil
+	owned, adopt := s.book.Owned(w.slot.Key), adopts(s)
+	if s.md.Spec.Manual() {
+		// All that stands there is a human's, who is told what to make of it.
+		owned, adopt = nil, true
+		if w.value == "" {
+			owned = ofProtocol(w.slot, seen)
+		}
 	}
-	d := dnsprovider.Decide(w.slot.Slot, dnsprovider.Wish{Value: w.value, Adopt: adopts(s)}, seen.rrset(w.slot.Key), owned)
+	d := dnsprovider.Decide(w.slot.Slot, dnsprovider.Wish{Value: w.value, Adopt: adopt}, seen.rrset(w.slot.Key), owned)
 	f.plan = planned(w.slot.Key, d)
 	switch {
 	case d.Verb == dnsprovider.Conflict || d.Verb == dnsprovider.Blocked:
@@ -103,6 +106,16 @@ func observe(s *scope, w wish, seen sight, f *fact) {
 			f.verdict = verdict{v1alpha1.ReasonDomainNotClaimed, fmt.Sprintf("%s: would be %q", w.slot.Key, w.value)}
 		}
 	}
+}
+
+func ofProtocol(slot records.Slot, seen sight) []dnsprovider.Owned {
+	var all []dnsprovider.Owned
+	for _, value := range seen.values() {
+		if slot.Is(value) {
+			all = append(all, dnsprovider.Owned{Value: value})
+		}
+	}
+	return all
 }
 
 func adopts(s *scope) bool {

@@ -1,0 +1,379 @@
+package controllers
+
+import (
+	"encoding/base64"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/maildomain/maildomain-operator/api/v1alpha1"
+	"github.com/maildomain/maildomain-operator/records"
+	"github.com/maildomain/maildomain-operator/test/dnsserver"
+)
+
+// What users get wrong, or the world does: each with a clear condition, and nothing lost. mend
+// is the way out that the message names.
+func TestBadInput(t *testing.T) {
+	provider := func(w *world, change func(*v1alpha1.DNSProvider)) {
+		p := &v1alpha1.DNSProvider{}
+		w.must(w.api.Get(w.t.Context(), types.NamespacedName{Namespace: w.namespace, Name: "dns"}, p))
+		old := p.DeepCopy()
+		change(p)
+		w.must(w.api.Patch(w.t.Context(), p, client.MergeFrom(old)))
+	}
+	tsig := func(w *world, secret string) {
+		s := w.secret("tsig")
+		s.Data["secret"] = []byte(secret)
+		w.must(w.api.Update(w.t.Context(), s))
+	}
+	tests := map[string]struct {
+		spoil, mend  func(*world)
+		kind, reason string
+		says         []string
+	}{
+		"wrong TSIG key": {
+			spoil: func(w *world) { tsig(w, base64.StdEncoding.EncodeToString([]byte("another"))) },
+			mend:  func(w *world) { tsig(w, tsigSecret) },
+			kind:  v1alpha1.ConditionProviderReady, reason: v1alpha1.ReasonUnauthorized, says: []string{"key"},
+		},
+		"no Secret": {
+			spoil: func(w *world) { w.must(w.api.Delete(w.t.Context(), w.secret("tsig"))) },
+			mend: func(w *world) {
+				w.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "tsig"}, StringData: map[string]string{"secret": tsigSecret}})
+			},
+			kind: v1alpha1.ConditionProviderReady, reason: v1alpha1.ReasonCredentialsNotFound, says: []string{"Secret tsig", "create it"},
+		},
+		"unreachable server": {
+			spoil: func(w *world) { provider(w, func(p *v1alpha1.DNSProvider) { p.Spec.RFC2136.Server = "127.0.0.1:1" }) },
+			mend:  func(w *world) { provider(w, func(p *v1alpha1.DNSProvider) { p.Spec.RFC2136.Server = w.dns.Addr() }) },
+			kind:  v1alpha1.ConditionProviderReady, reason: v1alpha1.ReasonUnreachable, says: []string{"127.0.0.1:1"},
+		},
+		"a zone that the server does not hold": {
+			spoil: func(w *world) {
+				other, err := dnsserver.Start(dnsserver.Config{Addr: "127.0.0.1:0", Keys: map[string]string{"maildomain.": tsigSecret}, Zones: []string{"example.org"}})
+				w.must(err)
+				w.t.Cleanup(func() { other.Close() })
+				provider(w, func(p *v1alpha1.DNSProvider) { p.Spec.RFC2136.Server = other.Addr() })
+			},
+			mend: func(w *world) { provider(w, func(p *v1alpha1.DNSProvider) { p.Spec.RFC2136.Server = w.dns.Addr() }) },
+			kind: v1alpha1.ConditionProviderReady, reason: v1alpha1.ReasonZoneNotFound, says: []string{"zone"},
+		},
+		"a provider for other domains": {
+			spoil: func(w *world) { provider(w, func(p *v1alpha1.DNSProvider) { p.Spec.Domains = []string{"ample.com"} }) },
+			mend: func(w *world) {
+				provider(w, func(p *v1alpha1.DNSProvider) { p.Spec.Domains = []string{"example.com"} })
+			},
+			kind: v1alpha1.ConditionProviderReady, reason: v1alpha1.ReasonProviderNotAllowed, says: []string{"example.com", "spec.domains"},
+		},
+		"a public suffix": {
+			spoil: func(w *world) {
+				provider(w, func(p *v1alpha1.DNSProvider) { p.Spec.Domains = []string{"example.com", "co.uk"} })
+			},
+			mend: func(w *world) {
+				provider(w, func(p *v1alpha1.DNSProvider) { p.Spec.Domains = []string{"example.com"} })
+			},
+			kind: v1alpha1.ConditionProviderReady, reason: v1alpha1.ReasonProviderInvalid, says: []string{"co.uk"},
+		},
+		"a provider that is not there": {
+			spoil: func(w *world) {
+				w.edit("example-com", func(md *v1alpha1.MailDomain) { md.Spec.DNS.ProviderRef.Name = "none" })
+			},
+			mend: func(w *world) {
+				w.edit("example-com", func(md *v1alpha1.MailDomain) { md.Spec.DNS.ProviderRef.Name = "dns" })
+			},
+			kind: v1alpha1.ConditionProviderReady, reason: v1alpha1.ReasonProviderNotFound, says: []string{"DNSProvider none", "create it"},
+		},
+		"a foreign SPF record": {
+			spoil: func(w *world) { w.must(w.dns.SetTXT("example.com", "v=spf1 a ~all", "other")) },
+			mend:  func(w *world) { w.must(w.dns.SetTXT("example.com", "other")) },
+			kind:  v1alpha1.ConditionSPFReady, reason: v1alpha1.ReasonRecordConflict, says: []string{`"v=spf1 a ~all"`, `"v=spf1 ip4:192.0.2.0/24 mx include:smarter.se -all"`},
+		},
+		"a CNAME at _dmarc": {
+			spoil: func(w *world) { w.must(w.dns.Set("_dmarc.example.com", "CNAME", "dmarc.smarter.se.")) },
+			mend:  func(w *world) { w.must(w.dns.Set("_dmarc.example.com", "CNAME")) },
+			kind:  v1alpha1.ConditionDMARCReady, reason: v1alpha1.ReasonAliasInTheWay, says: []string{"CNAME to dmarc.smarter.se", "remove it"},
+		},
+		"a Secret of the same name": {
+			spoil: func(w *world) {
+				w.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "example-com-dkim"}, StringData: map[string]string{"precious": "x"}})
+			},
+			mend: func(w *world) { w.must(w.api.Delete(w.t.Context(), w.secret("example-com-dkim"))) },
+			kind: v1alpha1.ConditionDKIMReady, reason: v1alpha1.ReasonSecretConflict, says: []string{"Secret example-com-dkim", "signerSecret.name"},
+		},
+		"an include without SPF": {
+			spoil: func(w *world) { w.must(w.dns.SetTXT("smarter.se", "nothing")) },
+			mend:  func(w *world) { w.must(w.dns.SetTXT("smarter.se", "v=spf1 -all")) },
+			kind:  v1alpha1.ConditionSPFReady, reason: v1alpha1.ReasonSPFPermError, says: []string{"include:smarter.se"},
+		},
+		"an MX host that the policy leaves out": {
+			spoil: func(w *world) { w.must(w.dns.Set("example.com", "MX", "10 mx1.example.com.", "20 mx2.example.com.")) },
+			mend:  func(w *world) { w.must(w.dns.Set("example.com", "MX", "10 mx1.example.com.")) },
+			kind:  v1alpha1.ConditionMTASTSReady, reason: v1alpha1.ReasonMXNotCovered, says: []string{"mx2.example.com", "spec.mtaSTS.mx"},
+		},
+		"no address for the policy": {
+			spoil: func(w *world) { w.must(w.dns.Set("mta-sts.example.com", "A")) },
+			mend:  func(w *world) { w.must(w.dns.Set("mta-sts.example.com", "A", "127.0.0.1")) },
+			kind:  v1alpha1.ConditionMTASTSReady, reason: v1alpha1.ReasonPolicyNotServed, says: []string{"mta-sts.example.com", "publish"},
+		},
+		"updates that are answered and lost": {
+			spoil: func(w *world) { w.dns.Fault(dnsserver.Fault{LoseUpdates: true}) },
+			mend:  func(w *world) { w.dns.Fault(dnsserver.Fault{}) },
+			kind:  v1alpha1.ConditionReady, reason: v1alpha1.ReasonDomainNotClaimed, says: []string{"does not show"},
+		},
+		"name servers that fail": {
+			spoil: func(w *world) { w.dns.Fault(dnsserver.Fault{ServFail: true}) },
+			mend:  func(w *world) { w.dns.Fault(dnsserver.Fault{}) },
+			kind:  v1alpha1.ConditionReady, reason: v1alpha1.ReasonDomainNotClaimed, says: []string{"SERVFAIL"},
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.apply("example-com", spec())
+			test.spoil(w)
+			w.until("example-com", test.reason, hasReason(test.kind, test.reason))
+			text := message(w.get("example-com"), test.kind)
+			for _, part := range test.says {
+				if !strings.Contains(text, part) {
+					t.Errorf("the message lacks %q: %s", part, text)
+				}
+			}
+			test.mend(w)
+			w.until("example-com", "ready", isReady)
+		})
+	}
+}
+
+func TestForeignSecretIsLeftAlone(t *testing.T) {
+	w := newWorld(t)
+	w.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "example-com-dkim"}, StringData: map[string]string{"precious": "x"}})
+	w.apply("example-com", spec())
+	w.until("example-com", "a conflict", hasReason(v1alpha1.ConditionDKIMReady, v1alpha1.ReasonSecretConflict))
+	w.forward(time.Hour)
+	w.pass("example-com")
+	if diff := cmp.Diff(map[string][]byte{"precious": []byte("x")}, w.secret("example-com-dkim").Data); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// Of two MailDomains for one domain the registry record says which one acts; the other only
+// looks, and is not told who holds the domain.
+func TestTwoMailDomains(t *testing.T) {
+	w := newWorld(t)
+	w.apply("example-com", spec())
+	w.until("example-com", "ready", isReady)
+	rival := spec()
+	rival.SPF.All = v1alpha1.SPFPass
+	w.apply("rival", rival)
+	effects, updates := len(w.effects), w.dns.Updates()
+	for range 3 {
+		w.pass("rival")
+		w.forward(time.Minute)
+	}
+	md := w.get("rival")
+	if !hasReason(v1alpha1.ConditionReady, v1alpha1.ReasonDomainNotClaimed)(md) {
+		t.Fatal(describe(md))
+	}
+	if more := slices.DeleteFunc(slices.Clone(w.effects[effects:]), func(e string) bool { return e == "patch status" }); len(more) > 0 || w.dns.Updates() != updates {
+		t.Errorf("the rival wrote: %v, %d updates", more, w.dns.Updates()-updates)
+	}
+	if strings.Contains(describe(md), "example-com") || strings.Contains(describe(md), w.namespace) {
+		t.Errorf("the rival is told who holds the domain:\n%s", describe(md))
+	}
+	w.theTalksRecordsStand()
+}
+
+// A stricter DMARC policy waits for SPF and DKIM; what stood before stays meanwhile.
+func TestDMARCWaitsForTheBasics(t *testing.T) {
+	for name, test := range map[string]struct {
+		standing, meanwhile string
+		change              func(*v1alpha1.MailDomainSpec)
+	}{
+		"nothing there": {"", "v=DMARC1; p=none; rua=mailto:dmarc@example.com", func(*v1alpha1.MailDomainSpec) {}},
+		"one to adopt":  {"v=DMARC1; p=quarantine", "v=DMARC1; p=quarantine", func(s *v1alpha1.MailDomainSpec) { s.DNS.ConflictPolicy = v1alpha1.ConflictAdopt }},
+		"immediate":     {"", "v=DMARC1; p=reject; rua=mailto:dmarc@example.com", func(s *v1alpha1.MailDomainSpec) { s.DMARC.Enforcement = v1alpha1.EnforceImmediate }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			if test.standing != "" {
+				w.must(w.dns.SetTXT("_dmarc.example.com", test.standing))
+			}
+			w.must(w.dns.SetTXT("smarter.se", "nothing")) // SPF would be permerror
+			s := spec()
+			test.change(&s)
+			w.apply("example-com", s)
+			w.until("example-com", "signing", func(md *v1alpha1.MailDomain) bool {
+				return md.Status.DKIM != nil && len(md.Status.DKIM.ActiveSelectors) == 2
+			})
+			w.forward(24 * time.Hour)
+			w.pass("example-com")
+			if diff := cmp.Diff([]string{test.meanwhile}, w.dns.TXT("_dmarc.example.com")); diff != "" {
+				t.Errorf("%s\n%s", diff, describe(w.get("example-com")))
+			}
+			w.must(w.dns.SetTXT("smarter.se", "v=spf1 -all"))
+			w.until("example-com", "ready", isReady)
+			w.theTalksRecordsStand()
+		})
+	}
+}
+
+// A section that is taken out of spec is withdrawn; one that a re-created object never had is not.
+func TestRemovedSections(t *testing.T) {
+	w := newWorld(t)
+	w.apply("example-com", spec())
+	w.until("example-com", "ready", isReady)
+	w.must(w.dns.SetTXT("_smtp._tls.example.com", append(w.dns.TXT("_smtp._tls.example.com"), "somebody's note")...))
+	w.edit("example-com", func(md *v1alpha1.MailDomain) { md.Spec.TLSRPT = nil })
+	w.until("example-com", "withdrawn", func(*v1alpha1.MailDomain) bool { return len(w.dns.TXT("_smtp._tls.example.com")) == 1 })
+	if diff := cmp.Diff([]string{"somebody's note"}, w.dns.TXT("_smtp._tls.example.com")); diff != "" {
+		t.Error(diff)
+	}
+	w.until("example-com", "ready", isReady)
+
+	// DKIM can't go while DMARC relies on it.
+	w.edit("example-com", func(md *v1alpha1.MailDomain) { md.Spec.DKIM = nil })
+	w.until("example-com", "stalled", hasReason(v1alpha1.ConditionDKIMReady, v1alpha1.ReasonDKIMRequired))
+	w.forward(time.Hour)
+	w.pass("example-com")
+	if len(w.secret("example-com-dkim").Data["selector"]) == 0 || len(w.get("example-com").Status.DKIM.ActiveSelectors) != 2 {
+		t.Error("the keys stopped signing")
+	}
+	w.edit("example-com", func(md *v1alpha1.MailDomain) { md.Spec.DMARC.Policy = v1alpha1.DMARCNone })
+	w.until("example-com", "retired", func(md *v1alpha1.MailDomain) bool { return len(md.Status.DKIM.ActiveSelectors) == 0 })
+}
+
+// A policy is withdrawn through mode none, and not before the last sender has forgotten it.
+func TestMTASTSWithdrawal(t *testing.T) {
+	w := newWorld(t)
+	w.apply("example-com", spec())
+	w.until("example-com", "ready", isReady)
+	w.edit("example-com", func(md *v1alpha1.MailDomain) { md.Spec.MTASTS = nil })
+	none := records.MTASTSWithdrawal()
+	w.until("example-com", "announcing mode none", func(*v1alpha1.MailDomain) bool {
+		return slices.Equal(w.dns.TXT("_mta-sts.example.com"), []string{"v=STSv1; id=" + none.ID()})
+	})
+	w.pass("example-com")
+	ends := w.get("example-com").Status.MTASTS.CommitmentEnds
+	if ends == nil || ends.Sub(w.clock.Now()) < v1alpha1.DefaultMTASTSMaxAge-time.Minute {
+		t.Fatalf("the commitment ends %v, now is %v", ends, w.clock.Now())
+	}
+	w.clock.SetTime(ends.Add(-time.Second))
+	w.pass("example-com")
+	if len(w.dns.TXT("_mta-sts.example.com")) != 1 {
+		t.Error("the record went before the commitment ended")
+	}
+	w.forward(time.Second)
+	w.until("example-com", "gone", func(md *v1alpha1.MailDomain) bool {
+		return len(w.dns.TXT("_mta-sts.example.com")) == 0 && md.Status.MTASTS == nil
+	})
+}
+
+// With Retain the object goes at once and everything else stays; one that is created again
+// takes it up without a write.
+func TestDeletionAndReturn(t *testing.T) {
+	w := newWorld(t)
+	w.apply("example-com", spec())
+	w.until("example-com", "ready", isReady)
+	w.must(w.api.Delete(w.t.Context(), w.get("example-com")))
+	w.pass("example-com")
+	var list v1alpha1.MailDomainList
+	w.must(w.api.List(t.Context(), &list, client.InNamespace(w.namespace)))
+	if len(list.Items) != 0 {
+		t.Fatal("the object is still there")
+	}
+	effects, provider := len(w.effects), w.provider
+	w.restart()
+	w.apply("example-com", spec())
+	w.until("example-com", "ready", isReady)
+	more := slices.DeleteFunc(slices.Clone(w.effects[effects:]), func(e string) bool { return e == "patch status" })
+	// The ledger notes which object it now serves; nothing else is written.
+	if diff := cmp.Diff([]string{"update *v1.Secret example-com-maildomain-ledger"}, more); diff != "" || w.provider != provider {
+		t.Errorf("%s, %d calls to the provider", diff, w.provider-provider)
+	}
+	w.theTalksRecordsStand()
+}
+
+// Observe writes nothing but status, and says what Enforce would do.
+func TestObserve(t *testing.T) {
+	w := newWorld(t)
+	w.must(w.dns.SetTXT("_dmarc.example.com", "v=DMARC1; p=none"))
+	s := spec()
+	s.Mode = v1alpha1.ModeObserve
+	s.DNS.ConflictPolicy = v1alpha1.ConflictAdopt
+	s.DMARC.Enforcement = v1alpha1.EnforceImmediate
+	w.apply("example-com", s)
+	for range 3 {
+		w.pass("example-com")
+		w.forward(time.Minute)
+	}
+	if more := slices.DeleteFunc(slices.Clone(w.effects), func(e string) bool { return e == "patch status" }); len(more) > 0 || w.provider > 0 {
+		t.Errorf("Observe wrote %v and called the provider %d times", more, w.provider)
+	}
+	md := w.get("example-com")
+	var plan []string
+	for _, p := range md.Status.Plan {
+		plan = append(plan, fmt.Sprintf("%s %s %q -> %q", p.Action, p.Name, p.Old, p.New))
+	}
+	want := []string{
+		`Change _dmarc.example.com "v=DMARC1; p=none" -> "v=DMARC1; p=reject; rua=mailto:dmarc@example.com"`,
+		`Create _maildomain.example.com "" -> "` + records.NewClaim("test", w.namespace, "example-com").String() + `"`,
+		`Create _smtp._tls.example.com "" -> "v=TLSRPTv1; rua=mailto:tls@example.com"`,
+		`Create example.com "" -> "v=spf1 ip4:192.0.2.0/24 mx include:smarter.se -all"`,
+		`Generate 001-20261123a._domainkey.example.com "" -> ""`,
+		`Generate 001-20261123b._domainkey.example.com "" -> ""`,
+	}
+	slices.Sort(plan)
+	if diff := cmp.Diff(want, plan); diff != "" {
+		t.Error(diff)
+	}
+	if !hasReason(v1alpha1.ConditionReady, v1alpha1.ReasonObserving)(md) {
+		t.Error(describe(md))
+	}
+}
+
+// Without a provider a human publishes what status.plan lists, and each step goes on when its
+// record is seen.
+func TestManualMode(t *testing.T) {
+	w := newWorld(t)
+	s := spec()
+	s.DNS = nil
+	w.apply("example-com", s)
+	w.until("example-com", "ready", func(md *v1alpha1.MailDomain) bool {
+		for _, p := range md.Status.Plan {
+			if p.New != "" {
+				w.must(w.dns.SetTXT(p.Name, p.New))
+			}
+		}
+		return isReady(md)
+	})
+	w.theTalksRecordsStand()
+	if w.provider != 0 || w.dns.Updates() != 0 {
+		t.Errorf("%d calls to a provider, %d updates", w.provider, w.dns.Updates())
+	}
+	effects := len(w.effects)
+	w.forward(time.Minute)
+	w.pass("example-com")
+	if more := w.effects[effects:]; len(more) > 0 {
+		t.Errorf("an unchanged world was written to: %v", more)
+	}
+}
+
+func TestSuspend(t *testing.T) {
+	w := newWorld(t)
+	s := spec()
+	s.Suspend = new(bool)
+	*s.Suspend = true
+	w.apply("example-com", s)
+	w.pass("example-com")
+	if !hasReason(v1alpha1.ConditionReady, v1alpha1.ReasonSuspended)(w.get("example-com")) || w.provider > 0 || len(w.effects) != 1 {
+		t.Errorf("wrote %v\n%s", w.effects, describe(w.get("example-com")))
+	}
+}

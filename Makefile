@@ -35,7 +35,7 @@ help: ## List the targets
 
 .PHONY: demo
 demo: ## A control plane, a DNS server and the operator at work on the samples (DEMO_ONCE=1: end when all is verified)
-	@$(WITH_CONTROLPLANE) go build -buildvcs=false -o bin/demo ./test/demo; exec bin/demo
+	@$(WITH_CONTROLPLANE) go build -buildvcs=false -o bin/ . ./test/demo; exec bin/demo
 
 ##@ Development
 

@@ -21,8 +21,8 @@ import (
 
 const (
 	// ledgerType marks a Secret as a ledger: the type of a Secret can't be changed later.
-	ledgerType corev1.SecretType = "maildomain.dev/ledger"
-	ledgerFile                   = "ledger.json"
+	ledgerType = corev1.SecretType("maildomain.dev/ledger")
+	ledgerFile = "ledger.json"
 
 	managedByLabel = "app.kubernetes.io/managed-by"
 	managedBy      = "maildomain-operator"

@@ -169,7 +169,7 @@ func (z countingZone) Read(ctx context.Context, key dnsprovider.Key) (dnsprovide
 
 func (z countingZone) Apply(ctx context.Context, change dnsprovider.Change) error {
 	z.w.provider++
-	return z.w.effect("DNS "+change.Seen.Key.String(), func() error { return z.Zone.Apply(ctx, change) })
+	return z.w.effect("DNS "+change.Seen.String(), func() error { return z.Zone.Apply(ctx, change) })
 }
 
 func (w *world) effect(name string, do func() error) error {

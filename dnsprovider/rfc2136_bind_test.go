@@ -117,7 +117,7 @@ options {
 			t.Fatal(err)
 		}
 		exited := make(chan struct{})
-		go func() { cmd.Wait(); close(exited) }()
+		go func() { _ = cmd.Wait(); close(exited) }()
 		stop := func() { cmd.Process.Kill(); <-exited }
 		if answers(server, exited) {
 			t.Cleanup(stop)

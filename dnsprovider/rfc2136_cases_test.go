@@ -131,7 +131,9 @@ func (e env) strings(t *testing.T, key Key) []int {
 	var lengths []int
 	for len(rdata) > 0 {
 		var n int
-		fmt.Sscanf(rdata[:2], "%x", &n)
+		if _, err := fmt.Sscanf(rdata[:2], "%x", &n); err != nil {
+			t.Fatal(err)
+		}
 		lengths = append(lengths, n)
 		rdata = rdata[2+2*n:]
 	}

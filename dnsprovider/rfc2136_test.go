@@ -267,7 +267,7 @@ func answering(t *testing.T, reply func(request []byte) []byte) string {
 					if answer == nil {
 						return
 					}
-					conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(answer))), answer...))
+					_, _ = conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(answer))), answer...))
 				}
 			}()
 		}
@@ -363,7 +363,7 @@ func TestUnauthorized(t *testing.T) {
 	} {
 		err := unauthorized(code)
 		wantKind(t, err, Unauthorized)
-		if !strings.Contains(err.(*Error).Err.Error(), hint) {
+		if !strings.Contains(err.Error(), hint) {
 			t.Errorf("%d: %v", code, err)
 		}
 	}

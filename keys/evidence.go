@@ -41,7 +41,7 @@ const SilenceLimit = time.Hour
 // is no witness. Each server needs one address that serves the key, unless all of it has been
 // silent for the hour or cannot be reached from here; and one server at least must serve it.
 func judge(e Evidence, before map[string]time.Time, now time.Time) (silent map[string]time.Time, why string, ignored []string) {
-	type tally struct{ serves, waited, silent int }
+	type tally struct{ serves, silent int }
 	servers := map[string]*tally{}
 	var order, blocking []string
 	served := 0

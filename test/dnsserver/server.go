@@ -94,7 +94,7 @@ func (s *Server) start() error {
 		started := make(chan struct{})
 		l.Handler, l.TsigProvider, l.MsgAcceptFunc = s, s.keys, accept
 		l.NotifyStartedFunc = func() { close(started) }
-		s.serving.Go(func() { l.ActivateAndServe() }) // ends without error at Shutdown
+		s.serving.Go(func() { _ = l.ActivateAndServe() }) // ends at Shutdown
 		<-started
 	}
 	return nil

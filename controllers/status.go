@@ -185,6 +185,8 @@ func summarize(list *[]metav1.Condition, s *scope, found map[string]condition) {
 		ready = condition{metav1.ConditionFalse, verdict{v1alpha1.ReasonObserving, "nothing is written in mode Observe: read status.plan, then set mode: Enforce"}}
 	case !s.claim.held:
 		ready = condition{metav1.ConditionFalse, s.claim.verdict}
+	case s.md.Spec.DNS.DeletionPolicyOrDefault() == v1alpha1.DeletionDelete:
+		ready = condition{metav1.ConditionFalse, verdict{v1alpha1.ReasonUnsupported, "spec.dns.deletionPolicy: this version can't withdraw records when the object is deleted: use Retain, and take sections out of spec before"}}
 	case len(names) > 0:
 		ready = condition{metav1.ConditionFalse, verdict{v1alpha1.ReasonSectionsNotReady, "not ready: " + strings.Join(names, ", ")}}
 	}

@@ -107,6 +107,14 @@ func (w *SnapshotWriter) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Re
 	if err := w.Client.List(ctx, &configs, client.InNamespace(w.Namespace), client.HasLabels{siteLabel}); err != nil {
 		return ctrl.Result{}, err
 	}
+	if w.last == nil {
+		w.last = map[string]mtastsserver.Site{}
+		if before, err := mtastsserver.LoadSnapshot(w.Dir); err == nil {
+			for _, s := range before.Sites() {
+				w.last[s.Domain] = s
+			}
+		}
+	}
 	next := map[string]mtastsserver.Site{}
 	for _, config := range configs.Items {
 		domain, policy := config.Data[siteDomain], config.Data[sitePolicy]

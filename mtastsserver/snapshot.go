@@ -20,6 +20,16 @@ type Snapshot struct {
 	objects map[digest][]byte
 }
 
+// Sites returns all that the snapshot serves, in no particular order: for a writer that starts
+// anew and must not drop what it can't look up at the moment.
+func (s *Snapshot) Sites() []Site {
+	var sites []Site
+	for _, h := range s.hosts {
+		sites = append(sites, Site{Domain: h.Domain, Policy: string(h.policy), Certificate: h.certificatePEM, PrivateKey: h.privateKeyPEM})
+	}
+	return sites
+}
+
 // Domains is the number of sites.
 func (s *Snapshot) Domains() int { return len(s.hosts) }
 

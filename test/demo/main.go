@@ -7,6 +7,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -19,9 +20,8 @@ const patience = 5 * time.Minute
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := demo(ctx)
-	stop()
-	if err != nil && ctx.Err() == nil {
+	defer stop()
+	if err := demo(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}
@@ -31,8 +31,11 @@ func demo(ctx context.Context) (err error) {
 	fmt.Println("Starting the control plane, a name server, the manager and the policy server (some 10 seconds)")
 	s, err := start(ctx)
 	defer func() {
-		if stopped := s.stop(); err == nil {
-			err = stopped
+		err = errors.Join(err, s.stop())
+		if err == nil {
+			err = os.RemoveAll(s.dir)
+		} else {
+			err = fmt.Errorf("%w\nthe logs: %s", err, s.dir)
 		}
 	}()
 	if err != nil {
@@ -41,7 +44,7 @@ func demo(ctx context.Context) (err error) {
 	limited, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if err := s.show(limited); err != nil {
-		return fmt.Errorf("%w\nthe logs: %s", err, s.dir)
+		return err
 	}
 	if os.Getenv("DEMO_ONCE") == "1" {
 		fmt.Println("\nAll records and the policy are verified.")

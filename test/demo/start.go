@@ -85,16 +85,8 @@ func start(ctx context.Context) (*stage, error) {
 }
 
 func (s *stage) makeDir(context.Context) (err error) {
-	if s.dir, err = os.MkdirTemp("", "maildomain-demo-"); err != nil {
-		return err
-	}
-	s.stops = append(s.stops, func() error {
-		if os.Getenv("DEMO_ONCE") == "1" {
-			return nil // the logs are all that is left
-		}
-		return os.RemoveAll(s.dir)
-	})
-	return nil
+	s.dir, err = os.MkdirTemp("", "maildomain-demo-")
+	return err
 }
 
 // readSamples reads config/samples/, the namespace first.

@@ -34,8 +34,8 @@ help: ## List the targets
 	@awk 'BEGIN { FS = ":.*## " } /^##@ / { printf "\n%s\n", substr($$0, 5) } /^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: demo
-demo: ## A control plane, a DNS server and the operator at work on the samples (DEMO_ONCE=1: end when all is verified)
-	@$(WITH_CONTROLPLANE) go build -buildvcs=false -o bin/ . ./test/demo; exec bin/demo
+demo: build ## A control plane, a DNS server and the operator at work on the samples (DEMO_ONCE=1: end when all is verified)
+	@$(WITH_CONTROLPLANE) go build -buildvcs=false -o bin/demo ./test/demo; exec bin/demo
 
 ##@ Development
 

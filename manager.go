@@ -156,6 +156,10 @@ func manager(ctx context.Context, args []string, stderr io.Writer) error {
 	if err := reconciler.SetupWithManager(mgr, controller.Options{MaxConcurrentReconciles: f.workers}); err != nil {
 		return err
 	}
+	providers := &controllers.ProviderReconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: clock.RealClock{}, Namespace: f.namespace}
+	if err := providers.SetupWithManager(mgr, controller.Options{}); err != nil {
+		return err
+	}
 	if f.snapshotDir != "" {
 		writer := &controllers.SnapshotWriter{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Namespace: f.namespace, Dir: filepath.Clean(f.snapshotDir)}
 		if err := writer.SetupWithManager(mgr, controller.Options{}); err != nil {

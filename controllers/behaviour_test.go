@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"context"
 	"encoding/base64"
 	"fmt"
 	"slices"
@@ -10,8 +11,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
@@ -149,6 +152,66 @@ func TestBadInput(t *testing.T) {
 			test.mend(w)
 			w.until("example-com", "ready", isReady)
 		})
+	}
+}
+
+// A provider says itself what is wrong with it, in the words that its MailDomains use.
+func TestProviderStatus(t *testing.T) {
+	w := newWorld(t)
+	r := &ProviderReconciler{Client: w.r.Client, Reader: w.api, Clock: w.clock, Namespace: w.operator}
+	cluster := &v1alpha1.ClusterDNSProvider{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"}}
+	cluster.Spec.DNSProviderSpec = v1alpha1.DNSProviderSpec{
+		Domains: []string{"example.com"},
+		RFC2136: &v1alpha1.RFC2136Provider{Server: w.dns.Addr(), TSIG: &v1alpha1.TSIGKey{KeyName: "maildomain.", SecretRef: &v1alpha1.SecretKeyRef{Name: "tsig", Key: "secret"}}},
+	}
+	w.must(w.api.Create(t.Context(), cluster))
+	t.Cleanup(func() { w.must(w.api.Delete(context.Background(), cluster)) })
+
+	status := func(object client.Object) v1alpha1.DNSProviderStatus {
+		t.Helper()
+		if _, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(object)}); err != nil {
+			t.Fatal(err)
+		}
+		w.must(w.api.Get(t.Context(), client.ObjectKeyFromObject(object), object))
+		if p, ok := object.(*v1alpha1.DNSProvider); ok {
+			return p.Status
+		}
+		return object.(*v1alpha1.ClusterDNSProvider).Status
+	}
+	want := func(got v1alpha1.DNSProviderStatus, status metav1.ConditionStatus, reason string, says ...string) {
+		t.Helper()
+		c := meta.FindStatusCondition(got.Conditions, v1alpha1.ConditionReady)
+		if c == nil || c.Status != status || c.Reason != reason || got.Type != v1alpha1.ProviderRFC2136 || got.ObservedGeneration == 0 {
+			t.Fatalf("got %+v, want %s for %s", got, status, reason)
+		}
+		for _, part := range says {
+			if !strings.Contains(c.Message, part) {
+				t.Errorf("the message lacks %q: %s", part, c.Message)
+			}
+		}
+	}
+	p := &v1alpha1.DNSProvider{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "dns"}}
+	want(status(p), metav1.ConditionTrue, v1alpha1.ReasonReady)
+	effects := len(w.effects)
+	want(status(p), metav1.ConditionTrue, v1alpha1.ReasonReady)
+	if more := w.effects[effects:]; len(more) > 0 {
+		t.Errorf("an unchanged provider was written to: %v", more)
+	}
+	// The Secrets of a ClusterDNSProvider are the operator's, not those of any tenant.
+	want(status(cluster), metav1.ConditionFalse, v1alpha1.ReasonCredentialsNotFound, "Secret tsig in namespace "+w.operator, "create it")
+	w.must(w.api.Delete(t.Context(), w.secret("tsig")))
+	want(status(p), metav1.ConditionFalse, v1alpha1.ReasonCredentialsNotFound, "Secret tsig in namespace "+w.namespace)
+	old := p.DeepCopy()
+	p.Spec.Domains = []string{"example.com", "co.uk"}
+	w.must(w.api.Patch(t.Context(), p, client.MergeFrom(old)))
+	want(status(p), metav1.ConditionFalse, v1alpha1.ReasonProviderInvalid, "co.uk", "DNSProvider dns")
+
+	requests := r.requestsIn(t.Context(), w.operator)
+	if !slices.Contains(requests, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(cluster)}) {
+		t.Errorf("a Secret of the operator's namespace concerns %v, without %s", requests, cluster.Name)
+	}
+	if diff := cmp.Diff([]ctrl.Request{{NamespacedName: client.ObjectKeyFromObject(p)}}, r.requestsIn(t.Context(), w.namespace)); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -266,7 +266,7 @@ func (r *Reconciler) signerSecret(ctx context.Context, s *scope) (signer, error)
 // ledger: a crash in between makes a retirement later, never earlier.
 func (r *Reconciler) writeSigner(ctx context.Context, s *scope) error {
 	stuck := s.blocked[v1alpha1.ConditionDKIMReady].reason
-	if !s.writes() || stuck == v1alpha1.ReasonKeyLost || stuck == v1alpha1.ReasonKeyUnreadable || stuck == v1alpha1.ReasonSecretConflict {
+	if !s.writes() || stuck == v1alpha1.ReasonKeyLost || stuck == v1alpha1.ReasonKeyUnreadable {
 		return nil
 	}
 	data := keys.SignerData(s.md.Spec.Domain, s.book.Keyring, s.dkim.policy, s.book.privates, s.now)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"syscall"
 
 	"golang.org/x/net/publicsuffix"
@@ -14,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
 	"github.com/maildomain/maildomain-operator/dnsprovider"
@@ -77,17 +79,14 @@ func (r *Reconciler) findProvider(ctx context.Context, md *v1alpha1.MailDomain) 
 		return provider{}, err
 	}
 	p := provider{spec: &spec, granted: granted}
-	if p.verdict = permitted(&spec, md.Spec.Domain, string(ref.Kind)+" "+ref.Name); p.verdict.bad() {
+	if !covers(&spec, md.Spec.Domain) {
+		p.verdict = verdict{v1alpha1.ReasonProviderNotAllowed,
+			fmt.Sprintf("%s %s is not for %s: add the domain to its spec.domains, or refer to another provider", ref.Kind, ref.Name, md.Spec.Domain)}
 		return p, nil
 	}
-	if spec.RFC2136 == nil {
-		p.verdict = verdict{v1alpha1.ReasonUnsupported,
-			fmt.Sprintf("%s %s is of type %s, which this version can't write to: use rfc2136, or leave spec.dns.providerRef out and publish status.plan by hand", ref.Kind, ref.Name, spec.Type())}
-		return p, nil
-	}
-	secret, bad, err := r.secretValue(ctx, namespace, spec.RFC2136.TSIG.SecretRef)
-	if err != nil || bad.bad() {
-		p.verdict = bad
+	secret, why, err := checkProvider(ctx, r.Reader, &spec, providerRoom{ref.Kind, ref.Name, namespace})
+	if err != nil || why.bad() {
+		p.verdict = why
 		return p, err
 	}
 	p.open = func(zone string) (dnsprovider.Zone, error) {
@@ -107,21 +106,32 @@ func (r *Reconciler) findProvider(ctx context.Context, md *v1alpha1.MailDomain) 
 	return p, nil
 }
 
-// permitted says whether a provider may be used for the domain at all.
-func permitted(spec *v1alpha1.DNSProviderSpec, domain, object string) verdict {
-	covered := false
+// covers reports whether the provider is for the domain.
+func covers(spec *v1alpha1.DNSProviderSpec, domain string) bool {
+	return slices.ContainsFunc(spec.Domains, func(d string) bool { return dnsprovider.Within(domain, d) })
+}
+
+// providerRoom is where a provider stands.
+type providerRoom struct {
+	kind    v1alpha1.ProviderKind
+	name    string
+	secrets string // the namespace that its Secret references are for
+}
+
+// checkProvider looks at all that can be known of a provider without asking it, and returns its
+// credentials.
+func checkProvider(ctx context.Context, reader client.Reader, spec *v1alpha1.DNSProviderSpec, in providerRoom) (secret string, why verdict, err error) {
 	for _, d := range spec.Domains {
 		if suffix, icann := publicsuffix.PublicSuffix(d); icann && suffix == d {
-			return verdict{v1alpha1.ReasonProviderInvalid,
-				fmt.Sprintf("%s: spec.domains holds %s, a public suffix under which strangers register: list the domains that are yours", object, d)}
+			return "", verdict{v1alpha1.ReasonProviderInvalid,
+				fmt.Sprintf("%s %s: spec.domains holds %s, a public suffix under which strangers register: list the domains that are yours", in.kind, in.name, d)}, nil
 		}
-		covered = covered || dnsprovider.Within(domain, d)
 	}
-	if !covered {
-		return verdict{v1alpha1.ReasonProviderNotAllowed,
-			fmt.Sprintf("%s is not for %s: add the domain to its spec.domains, or refer to another provider", object, domain)}
+	if spec.RFC2136 == nil {
+		return "", verdict{v1alpha1.ReasonUnsupported,
+			fmt.Sprintf("%s %s is of type %s, which this version can't write to: use rfc2136, or leave spec.dns.providerRef out and publish status.plan by hand", in.kind, in.name, spec.Type())}, nil
 	}
-	return verdict{}
+	return secretValue(ctx, reader, in.secrets, spec.RFC2136.TSIG.SecretRef)
 }
 
 // grants reports whether one of the grants covers the MailDomain's namespace and domain.
@@ -145,9 +155,9 @@ func (r *Reconciler) grants(ctx context.Context, grants []v1alpha1.Grant, md *v1
 }
 
 // secretValue reads one value of a Secret, past any cache.
-func (r *Reconciler) secretValue(ctx context.Context, namespace string, ref *v1alpha1.SecretKeyRef) (string, verdict, error) {
+func secretValue(ctx context.Context, reader client.Reader, namespace string, ref *v1alpha1.SecretKeyRef) (string, verdict, error) {
 	var secret corev1.Secret
-	err := r.Reader.Get(ctx, types.NamespacedName{Namespace: namespace, Name: ref.Name}, &secret)
+	err := reader.Get(ctx, types.NamespacedName{Namespace: namespace, Name: ref.Name}, &secret)
 	if apierrors.IsNotFound(err) {
 		return "", verdict{v1alpha1.ReasonCredentialsNotFound, fmt.Sprintf("Secret %s in namespace %s does not exist: create it with the key %s", ref.Name, namespace, ref.Key)}, nil
 	}

@@ -29,6 +29,21 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, options controller.Optio
 		Complete(r)
 }
 
+// SetupWithManager has the manager call Reconcile when a provider changes, or a Secret that may
+// be its credentials.
+func (r *ProviderReconciler) SetupWithManager(mgr ctrl.Manager, options controller.Options) error {
+	changed := builder.WithPredicates(predicate.GenerationChangedPredicate{})
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("dnsprovider").
+		Watches(&v1alpha1.DNSProvider{}, &handler.EnqueueRequestForObject{}, changed).
+		Watches(&v1alpha1.ClusterDNSProvider{}, &handler.EnqueueRequestForObject{}, changed).
+		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, secret client.Object) []reconcile.Request {
+			return r.requestsIn(ctx, secret.GetNamespace())
+		})).
+		WithOptions(options).
+		Complete(r)
+}
+
 // dependents are the MailDomains of the object's namespace, or all for one without a namespace
 // or in the operator's own.
 func (r *Reconciler) dependents() handler.EventHandler {

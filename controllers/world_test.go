@@ -2,15 +2,9 @@ package controllers
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/base64"
-	"encoding/pem"
 	"fmt"
-	"math/big"
 	"net"
 	"net/netip"
 	"os"
@@ -36,6 +30,7 @@ import (
 	"github.com/maildomain/maildomain-operator/dnsprovider"
 	"github.com/maildomain/maildomain-operator/mtastsserver"
 	"github.com/maildomain/maildomain-operator/probe"
+	"github.com/maildomain/maildomain-operator/test/certificate"
 	"github.com/maildomain/maildomain-operator/test/dnsserver"
 	"github.com/maildomain/maildomain-operator/test/envtest"
 )
@@ -188,22 +183,13 @@ func (w *world) effect(name string, do func() error) error {
 // certificate makes the TLS Secret for mta-sts.example.com and trusts it.
 func (w *world) certificate() {
 	w.t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	cert, key, err := certificate.SelfSigned("mta-sts.example.com")
 	w.must(err)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, DNSNames: []string{"mta-sts.example.com"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(100000 * time.Hour), IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	w.must(err)
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	w.must(err)
-	cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 	w.roots = x509.NewCertPool()
 	w.roots.AppendCertsFromPEM(cert)
 	w.create(&corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Name: "mta-sts-example-com"}, Type: corev1.SecretTypeTLS,
-		Data: map[string][]byte{"tls.crt": cert, "tls.key": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})},
+		Data: map[string][]byte{"tls.crt": cert, "tls.key": key},
 	})
 }
 

@@ -4,16 +4,10 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"log/slog"
-	"math/big"
 	"net"
 	"net/http"
 	"os"
@@ -23,37 +17,27 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/maildomain/maildomain-operator/test/certificate"
 )
 
 // patience is longer than any machine takes.
 const patience = 60 * time.Second
 
 // pair makes a self-signed certificate for host, as PEM.
-func pair(t *testing.T, host string) (certificate, key []byte) {
+func pair(t *testing.T, host string) (cert, key []byte) {
 	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	cert, key, err := certificate.SelfSigned(host)
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), DNSNames: []string{host}, IsCA: true, BasicConstraintsValid: true,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})
+	return cert, key
 }
 
 func secureSite(t *testing.T, domain, policy string) Site {
 	t.Helper()
-	certificate, key := pair(t, "mta-sts."+domain)
-	return Site{domain, policy, certificate, key}
+	cert, key := pair(t, "mta-sts."+domain)
+	return Site{domain, policy, cert, key}
 }
 
 // logs collects log lines; safe for concurrent use.

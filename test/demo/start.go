@@ -3,16 +3,10 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"os"
 	"os/exec"
@@ -32,6 +26,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
+	"github.com/maildomain/maildomain-operator/test/certificate"
 	"github.com/maildomain/maildomain-operator/test/dnsserver"
 )
 
@@ -194,30 +189,17 @@ func (s *stage) startDNS(context.Context) (err error) {
 // makeCertificate makes what cert-manager or a person would bring: a certificate for the policy
 // host, in a Secret, and the authority that the world trusts.
 func (s *stage) makeCertificate(context.Context) error {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	cert, key, err := certificate.SelfSigned("mta-sts.example.com")
 	if err != nil {
 		return err
 	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "demo"}, DNSNames: []string{"mta-sts.example.com"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(1, 0, 0), IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		return err
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return err
-	}
-	cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 	s.roots = x509.NewCertPool()
 	s.roots.AppendCertsFromPEM(cert)
 	s.caFile = filepath.Join(s.dir, "ca.pem")
 	s.samples = append(s.samples, &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
 		"metadata":   map[string]any{"name": "mta-sts-example-com", "namespace": "mail"},
-		"stringData": map[string]any{"tls.crt": string(cert), "tls.key": string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))},
+		"stringData": map[string]any{"tls.crt": string(cert), "tls.key": string(key)},
 	}})
 	return os.WriteFile(s.caFile, cert, 0o644)
 }

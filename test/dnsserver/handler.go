@@ -45,7 +45,7 @@ func (s *Server) ServeDNS(w dns.ResponseWriter, req *dns.Msg) {
 		case fault.RefuseUpdates:
 			reply.Rcode = dns.RcodeRefused
 		case !fault.DropUpdates:
-			reply.Rcode = s.update(req, signature != nil, fault.LoseUpdates)
+			s.around(func() { reply.Rcode = s.update(req, signature != nil, fault.LoseUpdates) })
 		}
 	case req.Opcode == dns.OpcodeQuery:
 		mute = fault.DropQueries
@@ -77,6 +77,14 @@ func (s *Server) ServeDNS(w dns.ResponseWriter, req *dns.Msg) {
 		sign(reply, signature, tsigCode)
 	}
 	w.WriteMsg(reply) // the client is gone, or asks again
+}
+
+func (s *Server) around(apply func()) {
+	if s.cfg.Around != nil {
+		s.cfg.Around(apply)
+	} else {
+		apply()
+	}
 }
 
 // misplacedTSIG reports a signature that is not the message's last record (RFC 8945 §5.1).

@@ -31,6 +31,10 @@ type Config struct {
 	SOATTL  time.Duration // TTL of the SOA records; default 1 h
 	Minimum time.Duration // SOA MINIMUM, RFC 2308 §4; default 5 min
 	TTL     time.Duration // TTL of the records that Set and SetTXT write; default 5 min
+
+	// Around, if set, is called for each UPDATE, and carries it out by calling apply. The answer
+	// is sent when it returns.
+	Around func(apply func())
 }
 
 // Server is a running server. Its methods can be called at any time, also while it answers.

@@ -1,0 +1,84 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/maildomain/maildomain-operator/api/v1alpha1"
+)
+
+// ProviderReconciler says in the status of DNSProviders and ClusterDNSProviders whether they
+// could be used: that the spec is sound and the credentials are there. It asks no provider
+// anything; what one answers shows in the MailDomains that use it.
+type ProviderReconciler struct {
+	Client    client.Client
+	Reader    client.Reader // past any cache: for Secrets
+	Clock     clock.PassiveClock
+	Namespace string // the operator's own, with the Secrets of ClusterDNSProviders
+}
+
+// Reconcile takes a request without a namespace for a ClusterDNSProvider.
+func (r *ProviderReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	var (
+		object client.Object
+		spec   *v1alpha1.DNSProviderSpec
+		status *v1alpha1.DNSProviderStatus
+		in     = providerRoom{kind: v1alpha1.KindDNSProvider, name: req.Name, secrets: req.Namespace}
+	)
+	if req.Namespace == "" {
+		o := &v1alpha1.ClusterDNSProvider{}
+		object, spec, status = o, &o.Spec.DNSProviderSpec, &o.Status
+		in.kind, in.secrets = v1alpha1.KindClusterDNSProvider, r.Namespace
+	} else {
+		o := &v1alpha1.DNSProvider{}
+		object, spec, status = o, &o.Spec, &o.Status
+	}
+	if err := r.Client.Get(ctx, req.NamespacedName, object); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	old := object.DeepCopyObject().(client.Object)
+	before := status.DeepCopy()
+	_, why, err := checkProvider(ctx, r.Reader, spec, in)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	ready := judged(why, verdict{v1alpha1.ReasonReady, "the spec is sound and the credentials are there"})
+	status.Type, status.ObservedGeneration = spec.Type(), object.GetGeneration()
+	meta.SetStatusCondition(&status.Conditions, metav1.Condition{
+		Type: v1alpha1.ConditionReady, Status: ready.status, Reason: ready.verdict.reason, Message: cut(ready.verdict.message),
+		ObservedGeneration: object.GetGeneration(), LastTransitionTime: metav1.NewTime(r.Clock.Now()),
+	})
+	if equality.Semantic.DeepEqual(before, status) {
+		return ctrl.Result{}, nil
+	}
+	if err := r.Client.Status().Patch(ctx, object, client.MergeFrom(old)); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(fmt.Errorf("writing status: %w", err))
+	}
+	return ctrl.Result{}, nil
+}
+
+// requestsIn are the providers that take their Secrets from the namespace.
+func (r *ProviderReconciler) requestsIn(ctx context.Context, namespace string) []ctrl.Request {
+	var requests []ctrl.Request
+	var list v1alpha1.DNSProviderList
+	if err := r.Client.List(ctx, &list, client.InNamespace(namespace)); err == nil {
+		for _, p := range list.Items {
+			requests = append(requests, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(&p)})
+		}
+	}
+	var cluster v1alpha1.ClusterDNSProviderList
+	if namespace == r.Namespace && r.Client.List(ctx, &cluster) == nil {
+		for _, p := range cluster.Items {
+			requests = append(requests, ctrl.Request{NamespacedName: types.NamespacedName{Name: p.Name}})
+		}
+	}
+	return requests
+}

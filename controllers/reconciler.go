@@ -102,7 +102,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	}
 	status := status(s)
 	if unsettled(status) {
-		s.again(r.Poll)
+		s.again(max(r.Poll, s.now.Sub(lastTransition(status))/4)) // what does not move is looked at less often
 	}
 	s.again(r.Resync)
 	return ctrl.Result{RequeueAfter: s.recheck}, r.report(ctx, s, status)

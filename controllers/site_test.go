@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"testing"
+	"time"
 
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -56,4 +57,24 @@ func TestUnreadableLedger(t *testing.T) {
 	w.must(w.api.Update(t.Context(), ledger))
 	w.until("example-com", "ready", isReady)
 	w.theTalksRecordsStand() // the record that somebody deleted is back
+}
+
+// What is under way is looked at soon, what has been stuck for long seldom.
+func TestPace(t *testing.T) {
+	w := newWorld(t)
+	w.must(w.dns.SetTXT("example.com", "v=spf1 a ~all"))
+	w.apply("example-com", spec())
+	w.until("example-com", "a conflict", hasReason(v1alpha1.ConditionSPFReady, v1alpha1.ReasonRecordConflict))
+	w.settles("example-com")
+	var last time.Time
+	for _, c := range w.get("example-com").Status.Conditions {
+		last = latest(last, c.LastTransitionTime.Time)
+	}
+	for age, want := range map[time.Duration]time.Duration{time.Second: time.Second, time.Minute: 15 * time.Second, time.Hour: 10 * time.Minute} {
+		w.clock.SetTime(last.Add(age))
+		result, err := w.r.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(w.get("example-com"))})
+		if err != nil || result.RequeueAfter != want {
+			t.Errorf("after %v without a change: looks again in %v, want %v (%v)", age, result.RequeueAfter, want, err)
+		}
+	}
 }

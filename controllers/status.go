@@ -197,9 +197,9 @@ func summarize(list *[]metav1.Condition, s *scope, found map[string]condition) {
 
 // kstatus sets Reconciling or Stalled; each is there only while it is true.
 func kstatus(list *[]metav1.Condition, md *v1alpha1.MailDomain, ready condition, moving bool, now time.Time) {
-	meta.RemoveStatusCondition(list, v1alpha1.ConditionStalled)
 	if ready.status == metav1.ConditionTrue {
 		meta.RemoveStatusCondition(list, v1alpha1.ConditionReconciling)
+		meta.RemoveStatusCondition(list, v1alpha1.ConditionStalled)
 		return
 	}
 	kind, other := v1alpha1.ConditionStalled, v1alpha1.ConditionReconciling
@@ -317,6 +317,25 @@ func unsettled(status v1alpha1.MailDomainStatus) bool {
 		}
 	}
 	return slices.ContainsFunc(status.Records, func(r v1alpha1.RecordStatus) bool { return r.State != v1alpha1.RecordVerified })
+}
+
+// lastTransition is when something last changed.
+func lastTransition(status v1alpha1.MailDomainStatus) time.Time {
+	var last time.Time
+	for _, c := range status.Conditions {
+		last = latest(last, c.LastTransitionTime.Time)
+	}
+	for _, r := range status.Records {
+		last = latest(last, r.LastTransitionTime.Time)
+	}
+	return last
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // changes are the events of what is different: one for each condition that moved.

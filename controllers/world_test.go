@@ -300,6 +300,26 @@ func (w *world) until(name, what string, done func(*v1alpha1.MailDomain) bool) {
 	}
 }
 
+// settles checks that a world that stays as it is, good or bad, is soon left alone: status says
+// the same, and nothing is tried over and over.
+func (w *world) settles(name string) {
+	w.t.Helper()
+	quiet := 0
+	for range 60 {
+		effects := len(w.effects)
+		w.pass(name)
+		if quiet++; len(w.effects) > effects {
+			quiet = 0
+		}
+		if quiet == 3 {
+			return
+		}
+		w.forward(time.Minute)
+		time.Sleep(20 * time.Millisecond) // as in until
+	}
+	w.t.Errorf("an unchanged world is written to again and again: %v\n%s", w.effects[len(w.effects)-4:], describe(w.get(name)))
+}
+
 func (w *world) forward(d time.Duration) { w.clock.SetTime(w.clock.Now().Add(d)) }
 
 func isReady(md *v1alpha1.MailDomain) bool {

@@ -3,6 +3,7 @@ package kill
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -154,7 +155,9 @@ func (s *scene) proxy(config *rest.Config) {
 	go func() { done <- server.Serve(listener) }()
 	s.t.Cleanup(func() {
 		s.must(server.Close())
-		<-done
+		if err := <-done; !errors.Is(err, http.ErrServerClosed) {
+			s.t.Error(err)
+		}
 	})
 	kubeconfig := clientcmdapi.NewConfig()
 	kubeconfig.Clusters["kill"] = &clientcmdapi.Cluster{Server: "http://" + listener.Addr().String()}

@@ -219,15 +219,27 @@ func TestProviderStatus(t *testing.T) {
 	}
 }
 
+// A Secret of the signer's name that is not the operator's is left alone, also where one that
+// was the operator's stood before.
 func TestForeignSecretIsLeftAlone(t *testing.T) {
-	w := newWorld(t)
-	w.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "example-com-dkim"}, StringData: map[string]string{"precious": "x"}})
-	w.apply("example-com", spec())
-	w.until("example-com", "a conflict", hasReason(v1alpha1.ConditionDKIMReady, v1alpha1.ReasonSecretConflict))
-	w.forward(time.Hour)
-	w.pass("example-com")
-	if diff := cmp.Diff(map[string][]byte{"precious": []byte("x")}, w.secret("example-com-dkim").Data); diff != "" {
-		t.Error(diff)
+	for name, before := range map[string]func(*world){
+		"from the beginning": func(*world) {},
+		"in place of ours": func(w *world) {
+			w.until("example-com", "ready", isReady)
+			w.must(w.api.Delete(w.t.Context(), w.secret("example-com-dkim")))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.apply("example-com", spec())
+			before(w)
+			w.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "example-com-dkim"}, StringData: map[string]string{"precious": "x"}})
+			w.until("example-com", "a conflict", hasReason(v1alpha1.ConditionDKIMReady, v1alpha1.ReasonSecretConflict))
+			w.settles("example-com")
+			if diff := cmp.Diff(map[string][]byte{"precious": []byte("x")}, w.secret("example-com-dkim").Data); diff != "" {
+				t.Error(diff)
+			}
+		})
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
 	"github.com/maildomain/maildomain-operator/mailauth/mtasts"
+	"github.com/maildomain/maildomain-operator/mtastsserver"
 	"github.com/maildomain/maildomain-operator/probe"
 )
 
@@ -25,6 +26,12 @@ func TestServingOutlivesItsSources(t *testing.T) {
 		if _, err := w.snapshot.Reconcile(t.Context(), ctrl.Request{}); err != nil {
 			t.Fatal(err)
 		}
+	}
+	// The policy server may look a moment later: what it will find is on the disk.
+	snapshot, err := mtastsserver.LoadSnapshot(w.snapshot.Dir)
+	w.must(err)
+	if sites := snapshot.Sites(); len(sites) != 1 || sites[0].Domain != "example.com" || len(sites[0].PrivateKey) == 0 {
+		t.Fatalf("the snapshot holds %d sites", len(sites))
 	}
 	answer, err := w.r.Fetcher.Fetch(t.Context(), "example.com")
 	if err != nil || len(answer.Results) != 1 || answer.Results[0].Outcome != probe.PolicyServed {

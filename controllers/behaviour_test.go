@@ -117,6 +117,14 @@ func TestBadInput(t *testing.T) {
 			mend:  func(w *world) { w.must(w.dns.SetTXT("smarter.se", "v=spf1 -all")) },
 			kind:  v1alpha1.ConditionSPFReady, reason: v1alpha1.ReasonSPFPermError, says: []string{"include:smarter.se"},
 		},
+		"too many SPF lookups": {
+			spoil: func(w *world) {
+				w.must(w.dns.SetTXT("smarter.se", "v=spf1"+strings.Repeat(" mx", 9)+" -all"))
+				w.must(w.dns.Set("smarter.se", "MX", "10 mx1.example.com."))
+			},
+			mend: func(w *world) { w.must(w.dns.SetTXT("smarter.se", "v=spf1 -all")) },
+			kind: v1alpha1.ConditionSPFReady, reason: v1alpha1.ReasonTooManyLookups, says: []string{"11 of 10 lookups: mx (1), include:smarter.se (10)", "remove includes"},
+		},
 		"an MX host that the policy leaves out": {
 			spoil: func(w *world) { w.must(w.dns.Set("example.com", "MX", "10 mx1.example.com.", "20 mx2.example.com.")) },
 			mend:  func(w *world) { w.must(w.dns.Set("example.com", "MX", "10 mx1.example.com.")) },

@@ -83,7 +83,7 @@ func (r *Reconciler) basics(ctx context.Context, s *scope) []string {
 	switch {
 	case !s.spf.known:
 		missing = append(missing, "the domain has one SPF record that can be read")
-	case !s.spf.report.OK():
+	case !s.spf.analysis.OK():
 		missing = append(missing, "the SPF record evaluates without error")
 	case s.md.Spec.SPF != nil:
 		if record, err := records.SPF(s.md.Spec.SPF); err != nil {

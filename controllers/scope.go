@@ -106,8 +106,8 @@ type claimState struct {
 }
 
 type spfState struct {
-	report spf.Report
-	known  bool // the domain's record was evaluated
+	analysis spf.Analysis
+	known    bool // the domain's record was evaluated
 }
 
 type dkimState struct {

@@ -25,7 +25,7 @@ func (r *Reconciler) decideSPF(ctx context.Context, s *scope) error {
 			return nil
 		}
 		if record, err := spf.Parse(texts[0]); err == nil {
-			s.spf.report, s.spf.known = spf.Check(ctx, r.Resolver, s.md.Spec.Domain, record), true
+			s.spf.analysis, s.spf.known = spf.Analyze(ctx, r.Resolver, s.md.Spec.Domain, record), true
 		}
 		return nil
 	}
@@ -34,8 +34,8 @@ func (r *Reconciler) decideSPF(ctx context.Context, s *scope) error {
 		s.block(v1alpha1.ConditionSPFReady, verdict{v1alpha1.ReasonSPFPermError, fmt.Sprintf("spec.spf: %v", err)})
 		return nil
 	}
-	s.spf.report, s.spf.known = spf.Check(ctx, r.Resolver, s.md.Spec.Domain, record), true
-	why := spfVerdict(slot, s.spf.report)
+	s.spf.analysis, s.spf.known = spf.Analyze(ctx, r.Resolver, s.md.Spec.Domain, record), true
+	why := spfVerdict(slot, s.spf.analysis)
 	s.block(v1alpha1.ConditionSPFReady, why)
 	hold := why
 	standing := slices.ContainsFunc(s.book.At(slot.Key), func(e ledger.Entry) bool { return e.Settled && slot.Same(e.Value, record.String()) })
@@ -46,12 +46,20 @@ func (r *Reconciler) decideSPF(ctx context.Context, s *scope) error {
 	return nil
 }
 
-func spfVerdict(slot records.Slot, report spf.Report) verdict {
-	switch {
-	case len(report.PermErrors) > 0:
-		return verdict{v1alpha1.ReasonSPFPermError, fmt.Sprintf("%s: receivers would answer permerror, so a new record is held: %s", slot.Key, strings.Join(report.PermErrors, "; "))}
-	case len(report.TempErrors) > 0:
-		return verdict{v1alpha1.ReasonSPFTempError, fmt.Sprintf("%s: it can't be evaluated now, so a new record is held: %s", slot.Key, strings.Join(report.TempErrors, "; "))}
+func spfVerdict(slot records.Slot, a spf.Analysis) verdict {
+	if wrong := a.Errors(); len(wrong) > 0 {
+		reason := v1alpha1.ReasonSPFPermError
+		var texts []string
+		for _, f := range wrong {
+			if f.Code == spf.LookupsExceeded {
+				reason = v1alpha1.ReasonTooManyLookups
+			}
+			texts = append(texts, fmt.Sprintf("%s: %s (%s)", f.Message, f.Mend, f.Source))
+		}
+		return verdict{reason, fmt.Sprintf("%s: receivers would answer permerror, so a new record is held: %s", slot.Key, strings.Join(texts, "; "))}
+	}
+	if len(a.Unanswered) > 0 {
+		return verdict{v1alpha1.ReasonSPFTempError, fmt.Sprintf("%s: it can't be evaluated now, so a new record is held: %s", slot.Key, strings.Join(a.Unanswered, "; "))}
 	}
 	return verdict{}
 }

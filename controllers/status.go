@@ -35,7 +35,7 @@ func status(s *scope) v1alpha1.MailDomainStatus {
 		DKIM:               dkimStatus(s),
 	}
 	if s.md.Spec.SPF != nil && s.spf.known {
-		lookups, voids := int32(s.spf.report.Lookups), int32(s.spf.report.Voids)
+		lookups, voids := int32(s.spf.analysis.Lookups), int32(s.spf.analysis.Voids)
 		next.SPF = &v1alpha1.SPFStatus{Lookups: &lookups, Voids: &voids}
 	}
 	if told := s.book.MTASTS; told != nil {

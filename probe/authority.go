@@ -265,7 +265,7 @@ func (p *Prober) resolve(ctx context.Context, e endpoint) Server {
 		s.Addrs = []netip.AddrPort{netip.AddrPortFrom(addr.Unmap(), e.port)}
 		return s
 	}
-	addrs, err := p.resolver.addresses(ctx, e.host)
+	addrs, err := p.resolver.LookupNetIP(ctx, "ip", e.host)
 	switch {
 	case isNotFound(err):
 		s.Unresolved = "the name server's host name has no address"

@@ -82,7 +82,7 @@ func (f *PolicyFetcher) Fetch(ctx context.Context, domain string) (PolicyAnswer,
 	if err != nil {
 		return PolicyAnswer{}, err
 	}
-	addrs, err := f.Resolver.addresses(ctx, host)
+	addrs, err := f.Resolver.LookupNetIP(ctx, "ip", host)
 	if err != nil {
 		return PolicyAnswer{Host: host}, err
 	}

@@ -71,18 +71,16 @@ func (r *Resolver) LookupMX(ctx context.Context, name string) ([]*net.MX, error)
 	return list, nil
 }
 
-// LookupIPAddr returns the IPv4 and IPv6 addresses of host. It fails when either
-// family could not be asked: half an answer proves nothing.
-func (r *Resolver) LookupIPAddr(ctx context.Context, host string) ([]net.IPAddr, error) {
-	addrs, err := r.addresses(ctx, host)
-	if err != nil {
-		return nil, err
+// LookupNetIP returns the addresses of host: of one family with network "ip4" or "ip6", of both
+// with "ip". It fails when one of them could not be asked: half an answer proves nothing.
+func (r *Resolver) LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error) {
+	switch network {
+	case "ip4":
+		return r.addresses(ctx, host, dns.TypeA)
+	case "ip6":
+		return r.addresses(ctx, host, dns.TypeAAAA)
 	}
-	list := make([]net.IPAddr, len(addrs))
-	for i, addr := range addrs {
-		list[i] = net.IPAddr{IP: addr.AsSlice()}
-	}
-	return list, nil
+	return r.addresses(ctx, host, dns.TypeA, dns.TypeAAAA)
 }
 
 // LookupAddr returns the names that addr's PTR records hold.
@@ -98,10 +96,9 @@ func (r *Resolver) LookupAddr(ctx context.Context, addr string) ([]string, error
 	return values(set), nil
 }
 
-// addresses returns what is known of both families, sorted, and an error if
-// either could not be asked or neither has an address.
-func (r *Resolver) addresses(ctx context.Context, host string) ([]netip.Addr, error) {
-	types := []uint16{dns.TypeA, dns.TypeAAAA}
+// addresses returns what is known of all types, sorted, and an error if one of
+// them could not be asked or none has an address.
+func (r *Resolver) addresses(ctx context.Context, host string, types ...uint16) ([]netip.Addr, error) {
 	sets, errs := make([][]dns.RR, len(types)), make([]error, len(types))
 	var group errgroup.Group
 	for i, rrtype := range types {

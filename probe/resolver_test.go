@@ -46,7 +46,7 @@ func TestResolverLookups(t *testing.T) {
 	}
 	ips := func(name string) func() (any, error) {
 		return func() (any, error) {
-			list, err := r.LookupIPAddr(ctx, name)
+			list, err := r.LookupNetIP(ctx, "ip", name)
 			var texts []string
 			for _, ip := range list {
 				texts = append(texts, ip.String())

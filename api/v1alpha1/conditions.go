@@ -115,6 +115,9 @@ const (
 	// ReasonSPFPermError: the SPF record would evaluate to permerror (RFC 7208 section 2.6.7) and is
 	// held; the last good one stays. Correct the term that the message names.
 	ReasonSPFPermError = "SPFPermError"
+	// ReasonTooManyLookups: the SPF record needs more than the 10 DNS lookups after which receivers
+	// stop (RFC 7208 section 4.6.4), and is held as with SPFPermError. Remove terms that cost much.
+	ReasonTooManyLookups = "TooManyLookups"
 	// ReasonSPFTempError: the SPF record can't be evaluated now, because a DNS query fails. It is tried
 	// again.
 	ReasonSPFTempError = "SPFTempError"
@@ -214,6 +217,7 @@ func Reasons() []string {
 		ReasonVerificationFailed,
 		ReasonBasicsNotReady,
 		ReasonSPFPermError,
+		ReasonTooManyLookups,
 		ReasonSPFTempError,
 		ReasonRotating,
 		ReasonWaitingForSigner,

@@ -13,13 +13,13 @@ func ExampleParse() {
 		return
 	}
 	for _, m := range r.Mechanisms {
-		fmt.Printf("%q %s [%s]\n", m.Qualifier, m.Name, m.Value)
+		fmt.Println(m.Result, m)
 	}
 	// Output:
-	// "" ip4 [192.0.2.0]
-	// "" mx []
-	// "~" include [smarter.se]
-	// "-" all []
+	// pass ip4:192.0.2.0/24
+	// pass mx
+	// softfail ~include:smarter.se
+	// fail -all
 }
 
 func ExampleParse_error() {

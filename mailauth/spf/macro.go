@@ -1,18 +1,24 @@
 package spf
 
-import "strings"
+import (
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+)
 
 // isDomainSpec: a macro-string that ends in a macro or in a dot and a top label (RFC 7208 §7.1).
 func isDomainSpec(s string) bool {
-	if s == "" || !isMacroString(s) {
+	last, ok := scanMacros(s, macroLetters)
+	if s == "" || !ok {
 		return false
 	}
-	if strings.HasSuffix(s, "}") || strings.HasSuffix(s, "%%") || strings.HasSuffix(s, "%_") || strings.HasSuffix(s, "%-") {
-		return strings.Contains(s, "%")
+	if last == len(s) {
+		return true
 	}
-	s = strings.TrimSuffix(s, ".")
+	s = strings.TrimSuffix(s[last:], ".")
 	dot := strings.LastIndexByte(s, '.')
-	return dot > 0 && isTopLabel(s[dot+1:])
+	return dot >= 0 && (dot > 0 || last > 0) && isTopLabel(s[dot+1:])
 }
 
 // isTopLabel: letters, digits and inner hyphens, not digits alone.
@@ -35,34 +41,55 @@ func isTopLabel(s string) bool {
 // without one.
 func hasMacro(s string) bool { return strings.Contains(s, "%") }
 
+// The letters of §7.2; those of the second list stand only in explanations.
+const (
+	macroLetters       = "slodiphv"
+	explanationLetters = macroLetters + "crt"
+)
+
 // isMacroString: visible ASCII, where % only begins a macro.
 func isMacroString(s string) bool {
+	_, ok := scanMacros(s, macroLetters)
+	return ok
+}
+
+// isExplanation: what isMacroString allows, all macro letters, and spaces (§6.2).
+func isExplanation(s string) bool {
+	_, ok := scanMacros(strings.ReplaceAll(s, " ", "_"), explanationLetters)
+	return ok
+}
+
+// scanMacros checks a macro-string and returns where its last macro ends, 0 if it has none.
+func scanMacros(s, letters string) (last int, ok bool) {
 	for i := 0; i < len(s); i++ {
 		if s[i] < 0x21 || s[i] > 0x7e {
-			return false
+			return 0, false
 		}
 		if s[i] != '%' {
 			continue
 		}
-		n := macroLen(s[i:])
+		n := macroLen(s[i:], letters)
 		if n == 0 {
-			return false
+			return 0, false
 		}
 		i += n - 1
+		last = i + 1
 	}
-	return true
+	return last, true
 }
+
+const delimiters = ".-+,/_="
 
 // macroLen is the length of the macro that s begins with, 0 if it is none:
 // "%{" letter *digit ["r"] *delimiter "}", "%%", "%_" or "%-".
-func macroLen(s string) int {
+func macroLen(s, letters string) int {
 	if len(s) < 2 {
 		return 0
 	}
 	if s[1] == '%' || s[1] == '_' || s[1] == '-' {
 		return 2
 	}
-	if s[1] != '{' || len(s) < 4 || !strings.ContainsRune("slodiphcrtv", rune(s[2]|0x20)) {
+	if s[1] != '{' || len(s) < 4 || strings.IndexByte(letters, s[2]|0x20) < 0 || !isLetter(s[2]) {
 		return 0
 	}
 	i := 3
@@ -75,7 +102,7 @@ func macroLen(s string) int {
 	if i < len(s) && s[i]|0x20 == 'r' {
 		i++
 	}
-	for i < len(s) && strings.IndexByte(".-+,/_=", s[i]) >= 0 {
+	for i < len(s) && strings.IndexByte(delimiters, s[i]) >= 0 {
 		i++
 	}
 	if i == len(s) || s[i] != '}' {
@@ -83,3 +110,169 @@ func macroLen(s string) int {
 	}
 	return i + 1
 }
+
+// target is the name that a domain-spec stands for, "" the domain of the record itself. It may
+// be no name at all; nothing stands there, then.
+func (e *evaluation) target(spec, domain string) string {
+	if spec == "" {
+		return domain
+	}
+	name := strings.TrimSuffix(e.expand(spec, domain), ".")
+	for len(name) > maxName { // §7.3: labels go from the left
+		_, rest, found := strings.Cut(name, ".")
+		if !found {
+			return ""
+		}
+		name = rest
+	}
+	return name
+}
+
+// expand puts in what the macros of a checked macro-string stand for (§7.2). domain is that of
+// the record that holds it.
+func (e *evaluation) expand(s, domain string) string {
+	if !hasMacro(s) {
+		return s
+	}
+	var b strings.Builder
+	for {
+		before, rest, found := strings.Cut(s, "%")
+		b.WriteString(before)
+		if !found {
+			return b.String()
+		}
+		n := macroLen("%"+rest, explanationLetters)
+		switch {
+		case n == 0: // never in a checked string
+			return b.String()
+		case rest[0] == '%':
+			b.WriteByte('%')
+		case rest[0] == '_':
+			b.WriteByte(' ')
+		case rest[0] == '-':
+			b.WriteString("%20")
+		default:
+			b.WriteString(e.macro(rest[1:n-2], domain))
+		}
+		s = rest[n-1:]
+	}
+}
+
+// macro is what the inside of "%{…}" stands for.
+func (e *evaluation) macro(m, domain string) string {
+	value := e.macroValue(m[0]|0x20, domain)
+	transformers := m[1:]
+	digits := 0
+	for digits < len(transformers) && isDigit(transformers[digits]) {
+		digits++
+	}
+	keep, err := strconv.Atoi(transformers[:digits])
+	if err != nil {
+		keep = 0 // none asked for, or more than there can be
+	}
+	split := transformers[digits:]
+	reverse := split != "" && split[0]|0x20 == 'r'
+	if reverse {
+		split = split[1:]
+	}
+	if digits > 0 || reverse || split != "" {
+		if split == "" {
+			split = "."
+		}
+		parts := fieldsKeepingEmpty(value, split)
+		if reverse {
+			slices.Reverse(parts)
+		}
+		if keep > 0 && keep < len(parts) {
+			parts = parts[len(parts)-keep:]
+		}
+		value = strings.Join(parts, ".")
+	}
+	if m[0] < 'a' {
+		value = escape(value)
+	}
+	return value
+}
+
+func (e *evaluation) macroValue(letter byte, domain string) string {
+	switch letter {
+	case 's':
+		return e.local + "@" + e.sender
+	case 'l':
+		return e.local
+	case 'o':
+		return e.sender
+	case 'd':
+		return domain
+	case 'i':
+		return dotted(e.ip.AsSlice())
+	case 'p':
+		return e.name(domain)
+	case 'v':
+		if e.ip.Is4() {
+			return "in-addr"
+		}
+		return "ip6"
+	case 'h':
+		return e.helo
+	case 'c':
+		return e.ip.String()
+	case 'r':
+		if e.Receiver == "" {
+			return "unknown"
+		}
+		return e.Receiver
+	case 't':
+		if e.Time.IsZero() {
+			return "0"
+		}
+		return strconv.FormatInt(e.Time.Unix(), 10)
+	}
+	return ""
+}
+
+// name is %{p}: the domain itself if it is a validated name of the host, else one below it, else
+// any (§7.3).
+func (e *evaluation) name(domain string) string {
+	names := e.validated()
+	if i := slices.IndexFunc(names, func(n string) bool { return strings.EqualFold(n, domain) }); i >= 0 {
+		return names[i]
+	}
+	if i := slices.IndexFunc(names, func(n string) bool { return within(n, domain) }); i >= 0 {
+		return names[i]
+	}
+	if len(names) > 0 {
+		return names[0]
+	}
+	return "unknown"
+}
+
+// dotted writes an address as %{i} wants it: octets in decimal, or nibbles in hexadecimal. The
+// suite of RFC 7208 wants the latter in capitals; DNS does not mind.
+func dotted(ip []byte) string {
+	parts := make([]string, 0, 32)
+	for _, octet := range ip {
+		if len(ip) == 4 {
+			parts = append(parts, strconv.Itoa(int(octet)))
+		} else {
+			const digits = "0123456789ABCDEF"
+			parts = append(parts, digits[octet>>4:][:1], digits[octet&0xf:][:1])
+		}
+	}
+	return strings.Join(parts, ".")
+}
+
+// fieldsKeepingEmpty splits at each of the separators.
+func fieldsKeepingEmpty(s, separators string) []string {
+	var parts []string
+	for {
+		i := strings.IndexAny(s, separators)
+		if i < 0 {
+			return append(parts, s)
+		}
+		parts, s = append(parts, s[:i]), s[i+1:]
+	}
+}
+
+// escape is URL encoding of all but unreserved characters (§7.3, RFC 3986 §2.3).
+func escape(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }

@@ -8,16 +8,6 @@ import (
 	"github.com/maildomain/maildomain-operator/mailauth/internal/syntax"
 )
 
-// Qualifier is the result of a mechanism that matches (RFC 7208 §4.6.2).
-type Qualifier string
-
-const (
-	Pass     Qualifier = "" // written "+" or not at all
-	Fail     Qualifier = "-"
-	SoftFail Qualifier = "~"
-	Neutral  Qualifier = "?"
-)
-
 // The mechanisms (RFC 7208 §5).
 const (
 	All     = "all"
@@ -32,8 +22,8 @@ const (
 
 // Mechanism is one term that hosts can match.
 type Mechanism struct {
-	Qualifier Qualifier
-	Name      string // one of the mechanisms, in lower case
+	Result Result // of a host that matches: Pass, Fail, SoftFail or Neutral; "" is Pass
+	Name   string // one of the mechanisms, in lower case
 	// Value is the domain-spec (RFC 7208 §7.1) or, for ip4 and ip6, the address, as written;
 	// "" is the domain itself.
 	Value string
@@ -58,6 +48,9 @@ type SyntaxError = syntax.Error
 
 const version = "v=spf1"
 
+// maxText is the longest text of a TXT record: its data has 16 bits for its length (RFC 1035 §3.2.1).
+const maxText = 65535
+
 // IsRecord reports whether txt is meant to be an SPF record, well-formed or not: the version,
 // then a space or the end (RFC 7208 §4.5). All other TXT records at the name are none of SPF's.
 func IsRecord(txt string) bool {
@@ -70,6 +63,9 @@ func IsRecord(txt string) bool {
 func Parse(txt string) (Record, error) {
 	if !IsRecord(txt) {
 		return Record{}, bad(0, txt, "v=spf1 first", "§4.5")
+	}
+	if len(txt) > maxText {
+		return Record{}, bad(maxText, txt[maxText:], "65535 octets at most, as in any TXT record", "§3.3")
 	}
 	var r Record
 	for offset := len(version); offset < len(txt); {
@@ -136,13 +132,12 @@ func modifier(term string) (name, value string, ok bool) {
 }
 
 func parseMechanism(term string, offset int) (Mechanism, error) {
-	var m Mechanism
+	m := Mechanism{Result: Pass}
 	rest := term
-	if rest != "" && strings.IndexByte("+-~?", rest[0]) >= 0 {
-		if rest[0] != '+' {
-			m.Qualifier = Qualifier(rest[:1])
+	if rest != "" {
+		if result, ok := qualified(rest[0]); ok {
+			m.Result, rest = result, rest[1:]
 		}
-		rest = rest[1:]
 	}
 	end := strings.IndexAny(rest, ":/")
 	if end < 0 {
@@ -191,21 +186,65 @@ func parseMechanism(term string, offset int) (Mechanism, error) {
 	return m, nil
 }
 
+// qualified is what a qualifier stands for (§4.6.2).
+func qualified(c byte) (Result, bool) {
+	switch c {
+	case '+':
+		return Pass, true
+	case '-':
+		return Fail, true
+	case '~':
+		return SoftFail, true
+	case '?':
+		return Neutral, true
+	}
+	return "", false
+}
+
+func (m Mechanism) result() Result {
+	if m.Result == "" {
+		return Pass
+	}
+	return m.Result
+}
+
+// Network returns the network of an ip4 or ip6 mechanism, without the bits behind the prefix.
+// ok is false for other mechanisms and for a value that is no address.
+func (m Mechanism) Network() (network netip.Prefix, ok bool) {
+	if m.Name != IP4 && m.Name != IP6 {
+		return netip.Prefix{}, false
+	}
+	addr, err := netip.ParseAddr(m.Value)
+	if err != nil {
+		return netip.Prefix{}, false
+	}
+	network, err = addr.Prefix(prefixLen(m.Bits4+m.Bits6, addr.BitLen()))
+	return network, err == nil
+}
+
+// prefixLen reads the text behind a slash; "" is the whole address.
+func prefixLen(bits string, whole int) int {
+	if n, err := strconv.Atoi(bits); err == nil {
+		return n
+	}
+	return whole
+}
+
 func bad(offset int, text, want, section string) error {
 	return &SyntaxError{Record: "SPF", Offset: offset, Text: text, Want: want, Ref: "RFC 7208 " + section}
 }
 
-// cutDualCIDR splits "example.com/24//64" (RFC 7208 §5.3). Slashes inside macros, where they
-// are delimiters (§7.1), belong to the domain.
+// cutDualCIDR splits "example.com/24//64" (RFC 7208 §5.3). A slash before anything but digits
+// belongs to the domain, as does one in a macro, where it is a delimiter (§7.1).
 func cutDualCIDR(s string) (domain, bits4, bits6 string, ok bool) {
 	domain = s
-	if head, tail, found := cutLast(domain, "//"); found {
+	if head, tail, found := cutBits(domain, "//"); found {
 		if !isBits(tail, 128) {
 			return "", "", "", false
 		}
 		domain, bits6 = head, tail
 	}
-	if head, tail, found := cutLast(domain, "/"); found {
+	if head, tail, found := cutBits(domain, "/"); found {
 		if !isBits(tail, 32) {
 			return "", "", "", false
 		}
@@ -214,13 +253,13 @@ func cutDualCIDR(s string) (domain, bits4, bits6 string, ok bool) {
 	return domain, bits4, bits6, true
 }
 
-// cutLast cuts at the last separator behind all macros.
-func cutLast(s, separator string) (head, tail string, found bool) {
-	i := strings.LastIndex(s, separator)
-	if i < 0 || strings.Contains(s[i:], "}") {
+// cutBits cuts at a separator with only digits behind it.
+func cutBits(s, separator string) (head, digits string, found bool) {
+	head = strings.TrimRight(s, "0123456789")
+	if len(head) == len(s) || !strings.HasSuffix(head, separator) {
 		return s, "", false
 	}
-	return s[:i], s[i+len(separator):], true
+	return strings.TrimSuffix(head, separator), s[len(head):], true
 }
 
 // isBits: a number without leading zeros, at most highest.
@@ -250,7 +289,15 @@ func (r Record) String() string {
 // String returns the mechanism's text.
 func (m Mechanism) String() string {
 	var b strings.Builder
-	b.WriteString(string(m.Qualifier) + m.Name)
+	switch m.Result {
+	case Fail:
+		b.WriteByte('-')
+	case SoftFail:
+		b.WriteByte('~')
+	case Neutral:
+		b.WriteByte('?')
+	}
+	b.WriteString(m.Name)
 	if m.Value != "" {
 		b.WriteString(":" + m.Value)
 	}
@@ -284,15 +331,8 @@ func (r Record) canonical() string {
 	for _, m := range r.Mechanisms {
 		switch m.Name {
 		case IP4, IP6:
-			bits := m.Bits4 + m.Bits6
-			if addr, err := netip.ParseAddr(m.Value); err == nil {
-				if bits == "" {
-					bits = strconv.Itoa(addr.BitLen())
-				}
-				n, _ := strconv.Atoi(bits) // checked by Parse
-				if network, err := addr.Prefix(n); err == nil {
-					m.Value, m.Bits4, m.Bits6 = network.Addr().String(), bits, ""
-				}
+			if network, ok := m.Network(); ok {
+				m.Value, m.Bits4, m.Bits6 = network.Addr().String(), strconv.Itoa(network.Bits()), ""
 			}
 		default:
 			m.Value = foldDomain(m.Value)

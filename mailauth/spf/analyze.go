@@ -1,0 +1,337 @@
+package spf
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/maildomain/maildomain-operator/mailauth/lint"
+)
+
+// walkLimit bounds the walk through a record that is far beyond the limits.
+const walkLimit = 4 * MaxLookups
+
+// Analysis is what a record costs and whom it lets pass, whatever the message.
+type Analysis struct {
+	Lookups int // terms that ask DNS, with all behind them; the limit is MaxLookups
+	Voids   int // of these, the ones that get nothing; the limit is MaxVoids
+
+	// Terms are the terms of the record that ask DNS, in order, each with the record behind it.
+	Terms []Term
+	// Networks pass, as far as that can be said without a message: sorted, none within another.
+	Networks []netip.Prefix
+	// Partial: more or fewer hosts pass than Networks says, because a term depends on the message,
+	// was not answered, or takes a part out of a network.
+	Partial bool
+
+	// Findings are what the walk has found. A lint.Error among them means that some receiver ends
+	// in permerror (RFC 7208 §2.6.7).
+	Findings []lint.Finding
+	// Unanswered are the questions that got no answer: of these nothing is known.
+	Unanswered []string
+}
+
+// Term is one term that asks DNS.
+type Term struct {
+	Text    string
+	Lookups int    // its own and those behind it
+	Domain  string // for include and redirect: whose record is behind it
+	Terms   []Term // of that record
+}
+
+// OK reports whether the record evaluates without any error.
+func (a Analysis) OK() bool { return len(a.Errors()) == 0 && len(a.Unanswered) == 0 }
+
+// Errors are the findings for which some receiver ends in permerror.
+func (a Analysis) Errors() []lint.Finding {
+	return slices.DeleteFunc(slices.Clone(a.Findings), func(f lint.Finding) bool { return f.Severity != lint.Error })
+}
+
+// Costs lists the record's own terms with what each costs: "include:a.example (4), mx (1)".
+func (a Analysis) Costs() string {
+	var list []string
+	for _, t := range a.Terms {
+		list = append(list, fmt.Sprintf("%s (%d)", t.Text, t.Lookups))
+	}
+	return strings.Join(list, ", ")
+}
+
+// Analyze weighs the record of domain in the worst case, in which nothing matches before the
+// end: every include and redirect is followed and every lookup counted. A term with macros is
+// counted and not looked up, since what it asks for depends on the message. What stands
+// behind "all" is never evaluated (RFC 7208 §5.1) and not counted.
+func Analyze(ctx context.Context, resolver Resolver, domain string, record Record) Analysis {
+	w := walk{ctx: ctx, resolver: resolver}
+	w.out.Terms = w.record(domain, record, &scope{})
+	a := &w.out
+	if a.Lookups > MaxLookups {
+		most := ""
+		if a.Lookups >= walkLimit {
+			most = "at least "
+		}
+		w.find(LookupsExceeded, "%s%d of %d lookups: %s", most, a.Lookups, MaxLookups, a.Costs())
+	} else if a.Lookups >= highLookups {
+		w.find("SPF-LOOKUPS-HIGH", "%d of %d lookups: %s", a.Lookups, MaxLookups, a.Costs())
+	}
+	if a.Voids > MaxVoids {
+		w.find("SPF-VOIDS-EXCEEDED", "%d of the names that the record asks for have nothing, and %d are allowed: %s", a.Voids, MaxVoids, strings.Join(w.voids, ", "))
+	} else if a.Voids > 0 {
+		w.find("SPF-VOID", "%s: nothing stands there", strings.Join(w.voids, ", "))
+	}
+	if record.Exp != "" && !hasMacro(record.Exp) {
+		w.explanation(record.Exp)
+	}
+	a.Networks = outermost(w.passing)
+	return *a
+}
+
+// highLookups leaves a provider that adds an include or two no room.
+const highLookups = 8
+
+type walk struct {
+	ctx      context.Context
+	resolver Resolver
+	out      Analysis
+	voids    []string // names that have nothing, each with its type
+	passing  []netip.Prefix
+	decided  int // networks in all scopes; each new one is compared with them
+}
+
+// scope is one record under evaluation: the domain's own with those that redirect leads to, or
+// an included one.
+type scope struct {
+	parent *scope   // of an included one
+	path   []string // the domains whose records led here, with this one
+	// decided are the networks of which a term has decided that this record does not let them pass.
+	decided []netip.Prefix
+	// refuses is the scope that decides against what this record lets pass; nil lets it pass.
+	refuses *scope
+}
+
+func (w *walk) find(code, format string, args ...any) {
+	f := rules.Find(code, format, args...)
+	if !slices.Contains(w.out.Findings, f) {
+		w.out.Findings = append(w.out.Findings, f)
+	}
+}
+
+// record walks the record of domain.
+func (w *walk) record(domain string, r Record, in *scope) (terms []Term) {
+	in.path = append(in.path, foldDomain(domain))
+	cost := func(t Term, visit func(*Term)) {
+		if w.out.Lookups >= walkLimit {
+			w.out.Partial = true
+			return
+		}
+		before := w.out.Lookups
+		w.out.Lookups++
+		visit(&t)
+		t.Lookups = w.out.Lookups - before
+		terms = append(terms, t)
+	}
+	for _, m := range r.Mechanisms {
+		refuses := in.refuses
+		if m.result() != Pass {
+			refuses = in // within an include: the include does not match
+		}
+		switch m.Name {
+		case All:
+			w.everyone(in, refuses)
+			return terms
+		case IP4, IP6:
+			if network, ok := m.Network(); ok {
+				w.host(network, in, refuses)
+			}
+		default:
+			cost(Term{Text: m.String()}, func(t *Term) { w.mechanism(t, domain, m, in, refuses) })
+		}
+	}
+	if r.Redirect != "" {
+		cost(Term{Text: "redirect=" + r.Redirect}, func(t *Term) { w.follow(t, r.Redirect, in) })
+	}
+	return terms
+}
+
+// host notes that a term matches the network, unless an earlier one has decided.
+func (w *walk) host(network netip.Prefix, in, refuses *scope) {
+	for s := in; s != nil; s = s.parent {
+		for _, d := range s.decided {
+			if contains(d, network) {
+				return
+			}
+			w.out.Partial = w.out.Partial || refuses == nil && d.Overlaps(network)
+		}
+	}
+	switch {
+	case refuses == nil:
+		w.passing = append(w.passing, network)
+	case w.decided == maxCompared:
+		w.out.Partial = true
+	default:
+		w.decided++
+		refuses.decided = append(refuses.decided, network)
+	}
+}
+
+func (w *walk) everyone(in, refuses *scope) {
+	w.host(netip.PrefixFrom(netip.IPv4Unspecified(), 0), in, refuses)
+	w.host(netip.PrefixFrom(netip.IPv6Unspecified(), 0), in, refuses)
+}
+
+func (w *walk) mechanism(t *Term, domain string, m Mechanism, in, refuses *scope) {
+	name := m.Value
+	if name == "" {
+		name = domain
+	}
+	if hasMacro(name) || m.Name == PTR {
+		w.out.Partial = true // it depends on the message
+		if hasMacro(name) {
+			w.find("SPF-MACRO", "%s in the record of %s is counted and not followed", m, domain)
+		}
+		return
+	}
+	name = strings.TrimSuffix(name, ".")
+	switch m.Name {
+	case Include:
+		w.follow(t, name, &scope{parent: in, path: slices.Clone(in.path), refuses: refuses})
+	case A:
+		w.addresses(t.Text, m, name, true, in, refuses)
+	case Exists:
+		// Without a macro it matches every host or none.
+		addrs, err := w.resolver.LookupNetIP(w.ctx, "ip4", fqdn(name))
+		w.answered(t.Text, "A", name, err)
+		if len(addrs) > 0 {
+			w.everyone(in, refuses)
+		}
+	case MX:
+		hosts, err := w.resolver.LookupMX(w.ctx, fqdn(name))
+		if len(hosts) == 0 {
+			w.answered(t.Text, "MX", name, err)
+		}
+		if len(hosts) > MaxMXHosts {
+			w.find("SPF-MX-HOSTS-EXCEEDED", "%s: %s has %d MX hosts, and %d are allowed", m, name, len(hosts), MaxMXHosts)
+			return
+		}
+		for _, mx := range hosts {
+			if host := strings.TrimSuffix(mx.Host, "."); host != "" {
+				w.addresses(t.Text, m, host, false, in, refuses)
+			}
+		}
+	}
+}
+
+// addresses looks up both families, of which a receiver asks for one. Nothing in either is a
+// void lookup, if they count.
+func (w *walk) addresses(term string, m Mechanism, host string, counts bool, in, refuses *scope) {
+	found := false
+	for _, family := range []struct{ network, rrtype, bits string }{{"ip4", "A", m.Bits4}, {"ip6", "AAAA", m.Bits6}} {
+		addrs, err := w.resolver.LookupNetIP(w.ctx, family.network, fqdn(host))
+		if err != nil && !isNotFound(err) {
+			w.answered(term, family.rrtype, host, err)
+			found = true // perhaps
+			continue
+		}
+		for _, addr := range addrs {
+			found = true
+			addr = addr.Unmap().WithZone("")
+			if network, err := addr.Prefix(prefixLen(family.bits, addr.BitLen())); err == nil {
+				w.host(network, in, refuses)
+			}
+		}
+	}
+	if !found && counts {
+		w.void("A and AAAA", host)
+	}
+}
+
+func (w *walk) void(what, name string) {
+	w.out.Voids++
+	w.voids = append(w.voids, what+" of "+name)
+}
+
+// follow walks the record that an include or a redirect leads to.
+func (w *walk) follow(t *Term, name string, in *scope) {
+	if hasMacro(name) {
+		w.out.Partial = true
+		w.find("SPF-MACRO", "%s in the record of %s is counted and not followed", t.Text, in.path[len(in.path)-1])
+		return
+	}
+	name = strings.TrimSuffix(name, ".")
+	t.Domain = name
+	if slices.Contains(in.path, foldDomain(name)) {
+		w.find("SPF-LOOP", "%s leads back to %s, in a circle", t.Text, name)
+		return
+	}
+	texts, err := w.resolver.LookupTXT(w.ctx, fqdn(name))
+	if !w.answered(t.Text, "TXT", name, err) {
+		return
+	}
+	records := slices.DeleteFunc(slices.Clone(texts), func(txt string) bool { return !IsRecord(txt) })
+	switch len(records) {
+	case 0:
+		w.find("SPF-INCLUDE-NONE", "%s: %s has no SPF record", t.Text, name)
+		return
+	case 1:
+	default:
+		w.find("SPF-INCLUDE-MULTIPLE", "%s: %s has %d SPF records", t.Text, name, len(records))
+		return
+	}
+	record, err := Parse(records[0])
+	if err != nil {
+		w.find("SPF-INCLUDE-SYNTAX", "%s: the record of %s is broken: %v", t.Text, name, err)
+		return
+	}
+	t.Terms = w.record(name, record, in)
+}
+
+// answered takes note of a lookup that got nothing; false is that nothing is known.
+func (w *walk) answered(term, what, name string, err error) bool {
+	switch {
+	case err == nil:
+		return true
+	case isNotFound(err):
+		w.void(what, name)
+		return true
+	}
+	w.out.Partial = true
+	if text := fmt.Sprintf("%s: no answer to the question for %s of %s", term, what, name); !slices.Contains(w.out.Unanswered, text) {
+		w.out.Unanswered = append(w.out.Unanswered, text)
+	}
+	return false
+}
+
+// explanation looks at what exp leads to; whatever is wrong there, mail is judged all the same.
+func (w *walk) explanation(name string) {
+	texts, err := w.resolver.LookupTXT(w.ctx, fqdn(strings.TrimSuffix(name, ".")))
+	switch {
+	case err != nil && !isNotFound(err):
+	case len(texts) != 1:
+		w.find("SPF-EXP", "exp=%s: %d TXT records stand there, want one", name, len(texts))
+	case !isExplanation(texts[0]):
+		w.find("SPF-EXP", "exp=%s: what stands there is no explanation in ASCII with valid macros", name)
+	}
+}
+
+func contains(outer, inner netip.Prefix) bool {
+	return outer.Bits() <= inner.Bits() && outer.Contains(inner.Addr())
+}
+
+// outermost sorts networks and leaves out those within another.
+func outermost(networks []netip.Prefix) []netip.Prefix {
+	slices.SortFunc(networks, func(a, b netip.Prefix) int {
+		if c := a.Addr().Compare(b.Addr()); c != 0 {
+			return c
+		}
+		return a.Bits() - b.Bits()
+	})
+	var out []netip.Prefix
+	for _, n := range networks {
+		// Networks nest or are apart, so that only the last one can hold this one.
+		if len(out) == 0 || !contains(out[len(out)-1], n) {
+			out = append(out, n)
+		}
+	}
+	return out
+}

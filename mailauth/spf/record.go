@@ -48,9 +48,6 @@ type SyntaxError = syntax.Error
 
 const version = "v=spf1"
 
-// maxText is the longest text of a TXT record: its data has 16 bits for its length (RFC 1035 §3.2.1).
-const maxText = 65535
-
 // IsRecord reports whether txt is meant to be an SPF record, well-formed or not: the version,
 // then a space or the end (RFC 7208 §4.5). All other TXT records at the name are none of SPF's.
 func IsRecord(txt string) bool {
@@ -64,8 +61,8 @@ func Parse(txt string) (Record, error) {
 	if !IsRecord(txt) {
 		return Record{}, bad(0, txt, "v=spf1 first", "§4.5")
 	}
-	if len(txt) > maxText {
-		return Record{}, bad(maxText, txt[maxText:], "65535 octets at most, as in any TXT record", "§3.3")
+	if len(txt) > syntax.MaxText {
+		return Record{}, bad(syntax.MaxText, txt[syntax.MaxText:], "65535 octets at most, as in any TXT record", "§3.3")
 	}
 	var r Record
 	for offset := len(version); offset < len(txt); {

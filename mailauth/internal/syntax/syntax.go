@@ -4,6 +4,7 @@ package syntax
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -37,49 +38,93 @@ type Format struct {
 	Record  string // the protocol, for errors
 	Ref     string // the section that defines the list
 	Version string // the value of the first tag, v
+	// FoldNames: names of tags are compared without regard to case, as the ABNF of DMARC has
+	// them; those of DKIM are not (RFC 6376 §3.2), nor those of MTA-STS and TLS-RPT.
+	FoldNames bool
 }
 
 // Is reports whether text is meant to be a record of the format: its first tag is the version.
 // White space may stand around the equals sign, and the value is compared letter by letter.
 func (f Format) Is(text string) bool {
 	first, _, _ := strings.Cut(text, ";")
-	name, value, found := strings.Cut(first, "=")
-	return found && trim(name) == "v" && trim(value) == f.Version
+	t, ok := f.tag(first, 0)
+	return ok && t.Name == "v" && t.Value == f.Version
 }
+
+// MaxText is the longest text of a TXT record: its data has 16 bits for its length (RFC 1035
+// §3.2.1).
+const MaxText = 65535
+
+// maxLinear is how many tags are searched one by one for one that stands twice.
+const maxLinear = 16
 
 // Parse splits a record into its tags, with the version tag first if there is one. A tag that
 // stands twice is an error; an empty element is allowed only at the end.
 func (f Format) Parse(text string) ([]Tag, error) {
-	var tags []Tag
-	seen := map[string]bool{}
+	if len(text) > MaxText {
+		return nil, f.Fail(MaxText, text[MaxText:], "65535 octets at most, as in any TXT record")
+	}
+	tags := make([]Tag, 0, min(maxLinear, 1+strings.Count(text, ";")))
+	var seen map[string]bool // beyond maxLinear
 	for offset := 0; offset <= len(text); {
 		part := text[offset:]
 		if end := strings.IndexByte(part, ';'); end >= 0 {
 			part = part[:end]
 		}
 		next := offset + len(part) + 1
-		if trim(part) == "" {
+		t, ok := f.tag(part, offset)
+		switch {
+		case trim(part) == "":
 			if next <= len(text) && trim(text[next:]) != "" || len(tags) == 0 {
 				return nil, f.Fail(offset, part, "a tag between the semicolons")
 			}
 			offset = next
 			continue
-		}
-		name, value, found := strings.Cut(part, "=")
-		name = trim(name)
-		switch {
-		case !found || !isName(name):
+		case !ok:
 			return nil, f.Fail(offset, part, "name=value")
-		case seen[name]:
-			return nil, f.Fail(offset, part, "the tag "+name+" only once")
+		case seen[t.Name] || seen == nil && slices.ContainsFunc(tags, func(o Tag) bool { return o.Name == t.Name }):
+			return nil, f.Fail(offset, part, "the tag "+t.Name+" only once")
 		}
-		seen[name] = true
-		at := offset + strings.IndexByte(part, '=') + 1
-		at += len(value) - len(strings.TrimLeft(value, space))
-		tags = append(tags, Tag{Name: name, Value: trim(value), Offset: at})
+		tags = append(tags, t)
+		switch {
+		case seen != nil:
+			seen[t.Name] = true
+		case len(tags) == maxLinear:
+			seen = make(map[string]bool, len(tags)+1)
+			for _, o := range tags {
+				seen[o.Name] = true
+			}
+		}
 		offset = next
 	}
 	return tags, nil
+}
+
+// Tolerate splits a record into the tags that can be read, and leaves out the rest.
+func (f Format) Tolerate(text string) []Tag {
+	var tags []Tag
+	offset := 0
+	for part := range strings.SplitSeq(text, ";") {
+		if t, ok := f.tag(part, offset); ok {
+			tags = append(tags, t)
+		}
+		offset += len(part) + 1
+	}
+	return tags
+}
+
+// tag reads one element of a list, which stands at offset.
+func (f Format) tag(part string, offset int) (Tag, bool) {
+	equals := strings.IndexByte(part, '=')
+	if equals < 0 {
+		return Tag{}, false
+	}
+	name, value := trim(part[:equals]), part[equals+1:]
+	if f.FoldNames {
+		name = strings.ToLower(name)
+	}
+	at := offset + equals + 1 + len(value) - len(strings.TrimLeft(value, space))
+	return Tag{Name: name, Value: trim(value), Offset: at}, isName(name)
 }
 
 // Fail returns the error for a part of the text.

@@ -1,0 +1,54 @@
+package dmarc
+
+import (
+	"context"
+	"fmt"
+)
+
+// Destination is a domain that reports go to.
+type Destination struct {
+	Host string
+	// External: it is of another organization, which has to agree (RFC 9990 §4).
+	External bool
+	// Name is where the agreement of an external one stands, as a TXT record that begins with
+	// v=DMARC1; "" if no such name can be.
+	Name string
+	// Agrees: the record stands there. Without it receivers send no reports to this destination.
+	Agrees bool
+}
+
+// ReportName returns the name at which host agrees to get the reports about domain (RFC 9990
+// §4); ok is false if the name would be too long. A record at *._report._dmarc.<host> agrees to
+// the reports about any domain.
+func ReportName(domain, host string) (name string, ok bool) {
+	name = fold(domain) + "._report._dmarc." + fold(host)
+	return name, len(name) <= 253
+}
+
+// Destinations looks at every domain that a record of domain has reports sent to. An error says
+// that a question got no answer.
+func Destinations(ctx context.Context, resolver Resolver, domain string, r Record) ([]Destination, error) {
+	own, err := Discover(ctx, resolver, domain)
+	if err != nil {
+		return nil, err
+	}
+	var list []Destination
+	for _, host := range hosts(append(append([]string(nil), r.RUA...), r.RUF...)) {
+		there, err := Discover(ctx, resolver, host)
+		if err != nil {
+			return nil, err
+		}
+		d := Destination{Host: host, External: there.Organization != own.Organization}
+		if name, ok := ReportName(domain, host); d.External && ok {
+			d.Name = name
+			texts, err := resolver.LookupTXT(ctx, name+".")
+			if err != nil && !isNotFound(err) {
+				return nil, fmt.Errorf("no answer to the question for TXT of %s: %w", name, err)
+			}
+			record, several := only(texts)
+			d.Agrees = record != "" || several
+		}
+		list = append(list, d)
+	}
+	return list, nil
+}

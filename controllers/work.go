@@ -3,6 +3,8 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"iter"
+	"slices"
 	"strings"
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
@@ -13,7 +15,6 @@ import (
 // job is a wish that needs the provider.
 type job struct {
 	wish
-	zone     dnsprovider.Zone
 	decision dnsprovider.Decision
 	fact     *fact
 }
@@ -46,18 +47,14 @@ func (r *Reconciler) work(ctx context.Context, s *scope, wishes []wish) error {
 			jobs = append(jobs, &job{wish: w, fact: f})
 		}
 	}
-	for _, j := range jobs {
-		r.decide(ctx, s, j)
-	}
+	r.decide(ctx, s, jobs)
 	// The intents are stored before anything is written.
 	if s.writes() || len(jobs) > 0 {
 		if err := s.book.save(ctx, r.Client); err != nil {
 			return err
 		}
 	}
-	for _, j := range jobs {
-		r.apply(ctx, s, j)
-	}
+	r.apply(ctx, s, jobs)
 	for _, f := range facts {
 		if f.state != "" {
 			s.facts = append(s.facts, f)
@@ -153,22 +150,19 @@ func quiet(b *book, w wish, seen sight) bool {
 }
 
 // decide reads what stands at the provider and enters what is going to be written.
-func (r *Reconciler) decide(ctx context.Context, s *scope, j *job) {
-	if why, down := s.blocked[v1alpha1.ConditionProviderReady]; down {
-		j.fail(why)
-		return
+func (r *Reconciler) decide(ctx context.Context, s *scope, jobs []*job) {
+	for zone, jobs := range r.byZone(s, jobs) {
+		for i, seen := range zone.Read(ctx, keysOf(jobs)...) {
+			if seen.Err != nil {
+				s.failed(jobs[i], providerVerdict(seen.Err))
+				continue
+			}
+			r.decideOne(ctx, s, jobs[i], seen.RRset)
+		}
 	}
-	zone, why := r.zone(s, j.slot)
-	if why.bad() {
-		j.fail(why)
-		return
-	}
-	j.zone = zone
-	seen, err := zone.Read(ctx, j.slot.Key)
-	if err != nil {
-		s.failed(j, providerVerdict(err))
-		return
-	}
+}
+
+func (r *Reconciler) decideOne(ctx context.Context, s *scope, j *job, seen dnsprovider.RRset) {
 	owned := s.book.Owned(j.slot.Key)
 	if j.slot.Purpose == v1alpha1.PurposeClaim {
 		owned = standing(seen, owned)
@@ -186,6 +180,43 @@ func (r *Reconciler) decide(ctx context.Context, s *scope, j *job) {
 	}
 }
 
+// byZone opens the zone of each job and puts the jobs of one zone together, in their order. A
+// provider that has failed in this pass is not asked again.
+func (r *Reconciler) byZone(s *scope, jobs []*job) iter.Seq2[dnsprovider.Zone, []*job] {
+	return func(yield func(dnsprovider.Zone, []*job) bool) {
+		var zones []dnsprovider.Zone
+		groups := map[dnsprovider.Zone][]*job{}
+		for _, j := range jobs {
+			zone, why := r.zone(s, j.slot)
+			if why.bad() {
+				j.fail(why)
+				continue
+			}
+			if groups[zone] == nil {
+				zones = append(zones, zone)
+			}
+			groups[zone] = append(groups[zone], j)
+		}
+		for _, zone := range zones {
+			if why, down := s.blocked[v1alpha1.ConditionProviderReady]; down {
+				for _, j := range groups[zone] {
+					j.fail(why)
+				}
+			} else if !yield(zone, groups[zone]) {
+				return
+			}
+		}
+	}
+}
+
+func keysOf(jobs []*job) []dnsprovider.Key {
+	keys := make([]dnsprovider.Key, len(jobs))
+	for i, j := range jobs {
+		keys[i] = j.slot.Key
+	}
+	return keys
+}
+
 // standing leaves of the ledger's entries those that stand. The rule for drift must not take a
 // registry record of somebody else for a change of ours.
 func standing(seen dnsprovider.RRset, owned []dnsprovider.Owned) []dnsprovider.Owned {
@@ -201,25 +232,42 @@ func standing(seen dnsprovider.RRset, owned []dnsprovider.Owned) []dnsprovider.O
 	return kept
 }
 
-// apply makes the change and reads it back: that a provider says yes is no proof.
-func (r *Reconciler) apply(ctx context.Context, s *scope, j *job) {
-	if j.decision.Change.Empty() {
-		return
+// apply makes the changes and reads them back: that a provider says yes is no proof.
+func (r *Reconciler) apply(ctx context.Context, s *scope, jobs []*job) {
+	jobs = slices.DeleteFunc(slices.Clone(jobs), func(j *job) bool { return j.decision.Change.Empty() })
+	for zone, jobs := range r.byZone(s, jobs) {
+		changes := make([]dnsprovider.Change, len(jobs))
+		for i, j := range jobs {
+			changes[i] = j.decision.Change
+		}
+		var sent []*job
+		for i, err := range zone.Apply(ctx, changes...) {
+			if err != nil && dnsprovider.KindOf(err) != dnsprovider.UnknownOutcome {
+				s.failed(jobs[i], providerVerdict(err))
+			} else {
+				sent = append(sent, jobs[i])
+			}
+		}
+		if len(sent) == 0 {
+			continue
+		}
+		for i, seen := range zone.Read(ctx, keysOf(sent)...) {
+			if seen.Err != nil {
+				s.failed(sent[i], providerVerdict(seen.Err))
+				continue
+			}
+			r.settle(ctx, s, sent[i], seen.RRset)
+		}
 	}
-	if err := j.zone.Apply(ctx, j.decision.Change); err != nil && dnsprovider.KindOf(err) != dnsprovider.UnknownOutcome {
-		s.failed(j, providerVerdict(err))
-		return
-	}
-	seen, err := j.zone.Read(ctx, j.slot.Key)
-	if err != nil {
-		s.failed(j, providerVerdict(err))
-		return
-	}
+}
+
+// settle compares what stands with what was decided.
+func (r *Reconciler) settle(ctx context.Context, s *scope, j *job, seen dnsprovider.RRset) {
 	again := dnsprovider.Decide(j.slot.Slot, dnsprovider.Wish{Value: j.value}, seen, s.book.Owned(j.slot.Key))
 	switch {
-	case j.decision.Verb == dnsprovider.Conflict:
+	case j.decision.Verb == dnsprovider.Conflict && again.Change.Empty():
 		s.book.Settle(j.slot.Key, string(j.slot.Purpose), "")
-	case again.Verb != dnsprovider.Keep:
+	case j.decision.Verb == dnsprovider.Conflict || again.Verb != dnsprovider.Keep:
 		s.failed(j, verdict{v1alpha1.ReasonUnknownOutcome, fmt.Sprintf("%s: the change was sent and does not show: it is read and tried again", j.slot.Key)})
 	default:
 		s.book.Settle(j.slot.Key, string(j.slot.Purpose), again.Value)

@@ -157,14 +157,19 @@ type countingZone struct {
 	w *world
 }
 
-func (z countingZone) Read(ctx context.Context, key dnsprovider.Key) (dnsprovider.RRset, error) {
+func (z countingZone) Read(ctx context.Context, keys ...dnsprovider.Key) []dnsprovider.Reading {
 	z.w.provider++
-	return z.Zone.Read(ctx, key)
+	return z.Zone.Read(ctx, keys...)
 }
 
-func (z countingZone) Apply(ctx context.Context, change dnsprovider.Change) error {
+// Apply sends the changes one by one, so that a crash can come between them.
+func (z countingZone) Apply(ctx context.Context, changes ...dnsprovider.Change) []error {
 	z.w.provider++
-	return z.w.effect("DNS "+change.Seen.String(), func() error { return z.Zone.Apply(ctx, change) })
+	var errs []error
+	for _, change := range changes {
+		errs = append(errs, z.w.effect("DNS "+change.Seen.String(), func() error { return z.Zone.Apply(ctx, change)[0] }))
+	}
+	return errs
 }
 
 func (w *world) effect(name string, do func() error) error {

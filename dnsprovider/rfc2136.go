@@ -96,23 +96,79 @@ type rfc2136Zone struct {
 }
 
 // Read asks the primary itself, over one TCP connection, with signed questions.
-func (z *rfc2136Zone) Read(ctx context.Context, key Key) (RRset, error) {
-	set, err := z.read(ctx, key)
-	if err != nil {
-		return RRset{}, z.complete(err, "read", key)
+func (z *rfc2136Zone) Read(ctx context.Context, keys ...Key) []Reading {
+	l, hangUp := z.line(ctx)
+	defer hangUp()
+	readings := make([]Reading, len(keys))
+	for i, key := range keys {
+		set, err := l.read(key)
+		if err != nil {
+			err = z.complete(err, "read", key)
+		}
+		readings[i] = Reading{set, err}
 	}
-	return set, nil
+	return readings
 }
 
-func (z *rfc2136Zone) read(ctx context.Context, key Key) (RRset, error) {
-	if err := z.check(key); err != nil {
+// Apply sends one UPDATE message for each change, which the server carries out whole or not at
+// all (RFC 2136 §3.4), and only if the RRset is exactly what was seen (§2.4.2, §2.4.3). One message
+// for all of them would have a single conflict stop the others.
+func (z *rfc2136Zone) Apply(ctx context.Context, changes ...Change) []error {
+	l, hangUp := z.line(ctx)
+	defer hangUp()
+	errs := make([]error, len(changes))
+	for i, change := range changes {
+		if err := l.apply(change); err != nil {
+			errs[i] = z.complete(err, "update", change.Seen.Key)
+		}
+	}
+	return errs
+}
+
+// Capabilities: an UPDATE carries one change.
+func (z *rfc2136Zone) Capabilities() Capabilities {
+	return Capabilities{CompareAndSwap: true, MaxChanges: 1}
+}
+
+// line is the connection of one Read or Apply: made when it is first needed, and made anew after
+// one that broke.
+type line struct {
+	zone *rfc2136Zone
+	ctx  context.Context
+	s    *session
+}
+
+func (z *rfc2136Zone) line(ctx context.Context) (l *line, hangUp func()) {
+	ctx, cancel := context.WithTimeout(ctx, z.timeout)
+	l = &line{zone: z, ctx: ctx}
+	return l, func() { l.drop(); cancel() }
+}
+
+func (l *line) session() (_ *session, err error) {
+	if l.s != nil && l.s.broken {
+		l.drop()
+	}
+	if l.s == nil {
+		l.s, err = l.zone.connect(l.ctx)
+	}
+	return l.s, err
+}
+
+func (l *line) drop() {
+	if l.s != nil {
+		l.s.close()
+		l.s = nil
+	}
+}
+
+func (l *line) read(key Key) (RRset, error) {
+	if err := l.zone.check(key); err != nil {
 		return RRset{}, err
 	}
-	s, err := z.connect(ctx)
+	s, err := l.session()
 	if err != nil {
 		return RRset{}, err
 	}
-	defer s.close()
 	found, err := s.lookup(key)
 	if err != nil {
 		return RRset{}, err
@@ -120,31 +176,21 @@ func (z *rfc2136Zone) read(ctx context.Context, key Key) (RRset, error) {
 	return rrsetOf(key, found)
 }
 
-// Apply sends one UPDATE message, which the server carries out whole or not at all (RFC 2136
-// §3.4), and only if the RRset is exactly what was seen (§2.4.2, §2.4.3).
-func (z *rfc2136Zone) Apply(ctx context.Context, change Change) error {
-	if err := z.apply(ctx, change); err != nil {
-		return z.complete(err, "update", change.Seen.Key)
-	}
-	return nil
-}
-
-func (z *rfc2136Zone) apply(ctx context.Context, change Change) error {
+func (l *line) apply(change Change) error {
 	if change.Empty() {
 		return nil
 	}
-	if err := z.check(change.Seen.Key); err != nil {
+	if err := l.zone.check(change.Seen.Key); err != nil {
 		return err
 	}
-	update, err := updateFor(z.apex, change)
+	update, err := updateFor(l.zone.apex, change)
 	if err != nil {
 		return err
 	}
-	s, err := z.connect(ctx)
+	s, err := l.session()
 	if err != nil {
 		return err
 	}
-	defer s.close()
 	return s.update(update, change.Seen.Key)
 }
 

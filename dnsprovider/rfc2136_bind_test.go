@@ -40,9 +40,9 @@ func TestRFC2136OnBIND(t *testing.T) {
 
 	t.Run("the server forbids it", func(t *testing.T) {
 		e := env{server, "closed.example"}
-		_, err := e.open(t).Read(t.Context(), e.txt("_dmarc"))
+		_, err := readOne(t.Context(), e.open(t), e.txt("_dmarc"))
 		wantKind(t, err, Refused)
-		wantKind(t, e.open(t).Apply(t.Context(), Change{Seen: RRset{Key: e.txt("new")}, Add: []string{"x"}, TTL: time.Hour}), Refused)
+		wantKind(t, applyOne(t.Context(), e.open(t), Change{Seen: RRset{Key: e.txt("new")}, Add: []string{"x"}, TTL: time.Hour}), Refused)
 	})
 
 	t.Run("names below a DNAME are aliases", func(t *testing.T) {

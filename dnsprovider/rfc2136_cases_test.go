@@ -65,7 +65,7 @@ func (e env) txt(label string) Key { return Key{e.name(label), TypeTXT} }
 
 func (e env) read(t *testing.T, key Key) RRset {
 	t.Helper()
-	set, err := e.open(t).Read(t.Context(), key)
+	set, err := readOne(t.Context(), e.open(t), key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,10 +77,17 @@ func (e env) read(t *testing.T, key Key) RRset {
 
 func (e env) apply(t *testing.T, change Change) {
 	t.Helper()
-	if err := e.open(t).Apply(t.Context(), change); err != nil {
+	if err := applyOne(t.Context(), e.open(t), change); err != nil {
 		t.Fatal(err)
 	}
 }
+
+func readOne(ctx context.Context, z Zone, key Key) (RRset, error) {
+	r := z.Read(ctx, key)[0]
+	return r.RRset, r.Err
+}
+
+func applyOne(ctx context.Context, z Zone, change Change) error { return z.Apply(ctx, change)[0] }
 
 // records picks the records with the values.
 func pickRecords(t *testing.T, set RRset, values ...string) []Record {
@@ -333,7 +340,7 @@ var rfc2136Cases = []rfc2136Case{
 			upper := e.open(t, func(c *RFC2136Config) {
 				c.Zone, c.KeyName, c.KeyAlgorithm = strings.ToUpper(c.Zone)+".", strings.ToUpper(c.KeyName)+".", "HMAC-SHA256."
 			})
-			set, err := upper.Read(t.Context(), e.txt("_dmarc"))
+			set, err := readOne(t.Context(), upper, e.txt("_dmarc"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -361,7 +368,7 @@ var rfc2136Cases = []rfc2136Case{
 			// Nothing stands as a CNAME, but other records do.
 			beside := Change{Seen: e.read(t, Key{e.name("mta-sts"), TypeCNAME}), Add: []string{"host.example"}, TTL: time.Hour}
 			wantValues(t, beside.Seen)
-			wantKind(t, e.open(t).Apply(t.Context(), beside), Refused)
+			wantKind(t, applyOne(t.Context(), e.open(t), beside), Refused)
 			wantValues(t, e.read(t, v6), "2001:db8::2")
 		},
 	},
@@ -374,7 +381,7 @@ var rfc2136Cases = []rfc2136Case{
 				if seen.Alias != want || len(seen.Records) > 0 {
 					t.Errorf("%s: alias %q, records %q; want alias %q", label, seen.Alias, seen.Values(), want)
 				}
-				wantKind(t, e.open(t).Apply(t.Context(), Change{Seen: seen, Add: []string{"x"}, TTL: time.Hour}), Invalid)
+				wantKind(t, applyOne(t.Context(), e.open(t), Change{Seen: seen, Add: []string{"x"}, TTL: time.Hour}), Invalid)
 				wantValues(t, e.read(t, Key{e.name(label), TypeCNAME}), want)
 			}
 		},
@@ -435,7 +442,7 @@ real.cname2 CNAME other
 		zone: "_domainkey NS ns.elsewhere.example.\n",
 		run: func(t *testing.T, e env) {
 			for _, label := range []string{"_domainkey", "s1._domainkey", "a.b._domainkey"} {
-				_, err := e.open(t).Read(t.Context(), e.txt(label))
+				_, err := readOne(t.Context(), e.open(t), e.txt(label))
 				wantKind(t, err, Delegated)
 				if !strings.Contains(err.Error(), e.name("_domainkey")) {
 					t.Errorf("does not name the child zone: %v", err)
@@ -452,7 +459,7 @@ real.cname2 CNAME other
 			child := env{e.server, e.name("child")}
 			child.apply(t, Change{Seen: child.read(t, child.txt("there")), Add: []string{"x"}, TTL: time.Hour})
 			for _, label := range []string{"child", "there.child", "not-there.child"} {
-				_, err := e.open(t).Read(t.Context(), e.txt(label))
+				_, err := readOne(t.Context(), e.open(t), e.txt(label))
 				wantKind(t, err, Delegated)
 				child.read(t, e.txt(label))
 			}
@@ -467,9 +474,9 @@ real.cname2 CNAME other
 				z := e.open(t, func(c *RFC2136Config) { c.Zone = e.name(zone) })
 				for _, name := range []string{e.name(zone), "_dmarc." + e.name(zone)} {
 					key := Key{name, TypeTXT}
-					_, err := z.Read(t.Context(), key)
+					_, err := readOne(t.Context(), z, key)
 					wantKind(t, err, ZoneNotFound)
-					wantKind(t, z.Apply(t.Context(), Change{Seen: RRset{Key: key}, Add: []string{"x"}, TTL: time.Hour}), ZoneNotFound)
+					wantKind(t, applyOne(t.Context(), z, Change{Seen: RRset{Key: key}, Add: []string{"x"}, TTL: time.Hour}), ZoneNotFound)
 				}
 			}
 		},
@@ -479,9 +486,9 @@ real.cname2 CNAME other
 		run: func(t *testing.T, e env) {
 			z := e.open(t, func(c *RFC2136Config) { c.Zone = "not-held.example" })
 			key := Key{"_dmarc.not-held.example", TypeTXT}
-			_, err := z.Read(t.Context(), key)
+			_, err := readOne(t.Context(), z, key)
 			wantKind(t, err, ZoneNotFound)
-			wantKind(t, z.Apply(t.Context(), Change{Seen: RRset{Key: key}, Add: []string{"x"}, TTL: time.Hour}), ZoneNotFound)
+			wantKind(t, applyOne(t.Context(), z, Change{Seen: RRset{Key: key}, Add: []string{"x"}, TTL: time.Hour}), ZoneNotFound)
 		},
 	},
 	{
@@ -492,9 +499,9 @@ real.cname2 CNAME other
 				"name":   func(c *RFC2136Config) { c.KeyName = "other-key" },
 			} {
 				z := e.open(t, spoil)
-				_, err := z.Read(t.Context(), e.txt("_dmarc"))
+				_, err := readOne(t.Context(), z, e.txt("_dmarc"))
 				wantKind(t, err, Unauthorized)
-				err = z.Apply(t.Context(), Change{Seen: RRset{Key: e.txt("_dmarc")}, Add: []string{"x"}, TTL: time.Hour})
+				err = applyOne(t.Context(), z, Change{Seen: RRset{Key: e.txt("_dmarc")}, Add: []string{"x"}, TTL: time.Hour})
 				wantKind(t, err, Unauthorized)
 				if !strings.Contains(err.Error(), what) {
 					t.Errorf("does not say that the %s may be wrong: %v", what, err)
@@ -518,7 +525,7 @@ real.cname2 CNAME other
 				key := e.txt(c.label)
 				seen := e.read(t, key)
 				e.other(t, fmt.Sprintf(c.line, dns.Fqdn(key.Name)))
-				err := e.open(t).Apply(t.Context(), Change{Seen: seen, Remove: seen.Records, Add: []string{"new"}, TTL: time.Hour})
+				err := applyOne(t.Context(), e.open(t), Change{Seen: seen, Remove: seen.Records, Add: []string{"new"}, TTL: time.Hour})
 				if KindOf(err) != Changed {
 					t.Errorf("%s: %v, want Changed", what, err)
 				}
@@ -528,12 +535,12 @@ real.cname2 CNAME other
 			key := e.txt("alias")
 			seen := e.read(t, key)
 			e.other(t, dns.Fqdn(key.Name)+" 300 CNAME elsewhere.example.")
-			wantKind(t, e.open(t).Apply(t.Context(), Change{Seen: seen, Add: []string{"new"}, TTL: time.Hour}), Changed)
+			wantKind(t, applyOne(t.Context(), e.open(t), Change{Seen: seen, Add: []string{"new"}, TTL: time.Hour}), Changed)
 
 			key = Key{e.name("cname"), TypeCNAME}
 			seen = e.read(t, key)
 			e.other(t, dns.Fqdn(key.Name)+" 300 CNAME elsewhere.example.")
-			wantKind(t, e.open(t).Apply(t.Context(), Change{Seen: seen, Add: []string{"new.example"}, TTL: time.Hour}), Changed)
+			wantKind(t, applyOne(t.Context(), e.open(t), Change{Seen: seen, Add: []string{"new.example"}, TTL: time.Hour}), Changed)
 			wantValues(t, e.read(t, key), "elsewhere.example")
 
 			// Removed, and put back in other strings: the same text is not the same record.
@@ -542,7 +549,7 @@ real.cname2 CNAME other
 			e.apply(t, Change{Seen: seen, Remove: seen.Records})
 			e.other(t, dns.Fqdn(key.Name)+` 300 TXT "theirs"`)
 			e.other(t, dns.Fqdn(key.Name)+` 300 TXT "v=DMARC1;" " p=none"`)
-			wantKind(t, e.open(t).Apply(t.Context(), Change{Seen: seen, Remove: pickRecords(t, seen, "v=DMARC1; p=none")}), Changed)
+			wantKind(t, applyOne(t.Context(), e.open(t), Change{Seen: seen, Remove: pickRecords(t, seen, "v=DMARC1; p=none")}), Changed)
 		},
 	},
 	{
@@ -592,11 +599,11 @@ real.cname2 CNAME other
 				{e.name("a..b"), TypeTXT},
 				{e.name(strings.Repeat("a.", 120) + "a"), TypeTXT},
 			} {
-				_, err := z.Read(t.Context(), key)
+				_, err := readOne(t.Context(), z, key)
 				if KindOf(err) != Invalid {
 					t.Errorf("read %v: %v, want Invalid", key, err)
 				}
-				err = z.Apply(t.Context(), Change{Seen: RRset{Key: key}, Add: []string{"x"}, TTL: time.Hour})
+				err = applyOne(t.Context(), z, Change{Seen: RRset{Key: key}, Add: []string{"x"}, TTL: time.Hour})
 				if KindOf(err) != Invalid {
 					t.Errorf("update %v: %v, want Invalid", key, err)
 				}
@@ -618,14 +625,14 @@ real.cname2 CNAME other
 				"bad handle":       {Seen: RRset{Key: e.txt("n"), Records: []Record{{Value: "x", Handle: "zz"}}}, Add: []string{"x"}},
 				"two CNAME values": {Seen: alias, Add: []string{"a.example", "b.example"}, TTL: time.Hour},
 			} {
-				if err := z.Apply(t.Context(), change); KindOf(err) != Invalid {
+				if err := applyOne(t.Context(), z, change); KindOf(err) != Invalid {
 					t.Errorf("%s: %v, want Invalid", what, err)
 				}
 			}
 			wantValues(t, e.read(t, e.txt("@")), "x")
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
-			wantKind(t, z.Apply(ctx, Change{Seen: seen, Add: []string{"y"}}), Unreachable)
+			wantKind(t, applyOne(ctx, z, Change{Seen: seen, Add: []string{"y"}}), Unreachable)
 		},
 	},
 }

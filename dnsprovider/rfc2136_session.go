@@ -20,13 +20,13 @@ type session struct {
 	conn  *dns.Conn
 	ctx   context.Context
 	close func()
+	// broken: an answer did not come, or was not the question's; it may come yet.
+	broken bool
 }
 
 func (z *rfc2136Zone) connect(ctx context.Context) (*session, error) {
-	ctx, cancel := context.WithTimeout(ctx, z.timeout)
 	conn, err := z.dial(ctx, "tcp", z.creds.Server)
 	if err != nil {
-		cancel()
 		return nil, failure(Unreachable, err, "cannot connect: %s: check the server's address and the network policy", networkReason(err))
 	}
 	// A deadline in the past ends the read or write under way, when ctx ends for whatever reason.
@@ -36,7 +36,7 @@ func (z *rfc2136Zone) connect(ctx context.Context) (*session, error) {
 		creds: z.creds,
 		conn:  &dns.Conn{Conn: conn},
 		ctx:   ctx,
-		close: func() { stop(); cancel(); conn.Close() },
+		close: func() { stop(); conn.Close() },
 	}, nil
 }
 
@@ -70,6 +70,7 @@ func (s *session) exchange(msg *dns.Msg) (*dns.Msg, error) {
 	if err := s.ctx.Err(); err != nil {
 		return nil, failure(Unreachable, err, "the time was up before anything was sent")
 	}
+	s.broken = true
 	if _, err := s.conn.Write(wire); err != nil {
 		return nil, unanswered{s.cause(err)}
 	}
@@ -84,6 +85,7 @@ func (s *session) exchange(msg *dns.Msg) (*dns.Msg, error) {
 	if !answer.Response || answer.Id != msg.Id || answer.Opcode != msg.Opcode {
 		return nil, unproved{"the answer belongs to another question", nil}
 	}
+	s.broken = false
 	return answer, s.authenticate(answer, raw, mac)
 }
 

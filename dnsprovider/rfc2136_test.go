@@ -96,7 +96,7 @@ func TestRFC2136ReadFaults(t *testing.T) {
 			s.Fault(c.fault)
 			e := env{s.Addr(), "zone.example"}
 			for _, label := range []string{"_dmarc", "@"} { // absent or not, no proof of anything
-				_, err := e.open(t).Read(t.Context(), e.txt(label))
+				_, err := readOne(t.Context(), e.open(t), e.txt(label))
 				wantKind(t, err, c.want)
 			}
 		})
@@ -114,7 +114,7 @@ func TestRFC2136NoAnswerToRead(t *testing.T) {
 		done = make(chan error, 1)
 		z := e.open(t, func(c *RFC2136Config) { c.Timeout = timeout })
 		go func() {
-			_, err := z.Read(ctx, e.txt("_dmarc"))
+			_, err := readOne(ctx, z, e.txt("_dmarc"))
 			done <- err
 		}()
 		return question, done
@@ -156,7 +156,7 @@ func TestRFC2136UpdateFaults(t *testing.T) {
 			e := env{s.Addr(), "zone.example"}
 			seen := e.read(t, e.txt("_dmarc"))
 			s.Fault(c.fault)
-			err := e.open(t).Apply(t.Context(), Change{Seen: seen, Add: []string{"x"}, TTL: time.Hour})
+			err := applyOne(t.Context(), e.open(t), Change{Seen: seen, Add: []string{"x"}, TTL: time.Hour})
 			wantKind(t, err, c.want)
 			s.Fault(dnsserver.Fault{})
 			if applied := len(e.read(t, e.txt("_dmarc")).Records) == 1; applied != c.applied {
@@ -182,7 +182,7 @@ func TestRFC2136NoAnswerToUpdate(t *testing.T) {
 			s.Fault(c.fault)
 			ctx, cancel := context.WithCancel(t.Context())
 			done := make(chan error)
-			go func() { done <- e.open(t).Apply(ctx, change) }()
+			go func() { done <- applyOne(ctx, e.open(t), change) }()
 			eventually(t, "an update", func() bool {
 				return s.Updates() == 1 && (!c.applied || len(s.TXT("_dmarc.zone.example")) == 1)
 			})
@@ -196,7 +196,7 @@ func TestRFC2136NoAnswerToUpdate(t *testing.T) {
 				t.Errorf("applied = %v, want %v", applied, c.applied)
 			}
 			// The same change, sent again in ignorance, cannot write twice.
-			if err := e.open(t).Apply(t.Context(), change); c.applied {
+			if err := applyOne(t.Context(), e.open(t), change); c.applied {
 				wantKind(t, err, Changed)
 			}
 			wantValues(t, e.read(t, e.txt("_dmarc")), "x")
@@ -208,9 +208,9 @@ func TestRFC2136Unreachable(t *testing.T) {
 	s := startServer(t)
 	e := env{s.Addr(), "zone.example"}
 	s.Close()
-	_, err := e.open(t).Read(t.Context(), e.txt("_dmarc"))
+	_, err := readOne(t.Context(), e.open(t), e.txt("_dmarc"))
 	wantKind(t, err, Unreachable)
-	err = e.open(t).Apply(t.Context(), Change{Seen: RRset{Key: e.txt("_dmarc")}, Add: []string{"x"}, TTL: time.Hour})
+	err = applyOne(t.Context(), e.open(t), Change{Seen: RRset{Key: e.txt("_dmarc")}, Add: []string{"x"}, TTL: time.Hour})
 	wantKind(t, err, Unreachable)
 	want := "update TXT _dmarc.zone.example at " + e.server + ": cannot connect: connection refused: check the server's address and the network policy"
 	if err.Error() != want {
@@ -220,7 +220,7 @@ func TestRFC2136Unreachable(t *testing.T) {
 	guarded := e.open(t, func(c *RFC2136Config) {
 		c.Dial = func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("address not allowed") }
 	})
-	_, err = guarded.Read(t.Context(), e.txt("_dmarc"))
+	_, err = readOne(t.Context(), guarded, e.txt("_dmarc"))
 	wantKind(t, err, Unreachable)
 	if !strings.Contains(err.Error(), "address not allowed") {
 		t.Error(err)
@@ -334,15 +334,15 @@ func TestRFC2136HostileServer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := env{answering(t, c.reply), "zone.example"}
-			_, err := e.open(t).Read(t.Context(), e.txt("_dmarc"))
+			_, err := readOne(t.Context(), e.open(t), e.txt("_dmarc"))
 			if KindOf(err) != c.read {
 				t.Errorf("read: kind %q, want %q: %v", KindOf(err), c.read, err)
 			}
-			err = e.open(t).Apply(t.Context(), Change{Seen: RRset{Key: e.txt("_dmarc")}, Add: []string{"x"}, TTL: time.Hour})
+			err = applyOne(t.Context(), e.open(t), Change{Seen: RRset{Key: e.txt("_dmarc")}, Add: []string{"x"}, TTL: time.Hour})
 			if KindOf(err) != c.update {
 				t.Errorf("update: kind %q, want %q: %v", KindOf(err), c.update, err)
 			}
-			again := e.open(t).Apply(t.Context(), Change{Seen: RRset{Key: e.txt("_dmarc")}, Add: []string{"x"}, TTL: time.Hour})
+			again := applyOne(t.Context(), e.open(t), Change{Seen: RRset{Key: e.txt("_dmarc")}, Add: []string{"x"}, TTL: time.Hour})
 			if fmt.Sprint(err) != fmt.Sprint(again) {
 				t.Errorf("the text changes:\n%v\n%v", err, again)
 			}

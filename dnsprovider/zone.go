@@ -67,15 +67,36 @@ type Change struct {
 // Empty reports whether the change changes nothing.
 func (c Change) Empty() bool { return len(c.Remove) == 0 && len(c.Add) == 0 }
 
+// Reading is the answer to the question what stands at one key.
+type Reading struct {
+	RRset RRset
+	Err   error // an *Error; then RRset says nothing
+}
+
+// Capabilities is what sets one provider apart from another.
+type Capabilities struct {
+	// CompareAndSwap: Apply itself refuses a change whose RRset is not Seen any more. Without it
+	// another writer has the time between read and write to come in between.
+	CompareAndSwap bool
+	// MinTTL is the shortest time to live that the provider takes; 0: none.
+	MinTTL time.Duration
+	// MaxChanges is how many changes go to the provider in one call, at most.
+	MaxChanges int
+}
+
 // Zone reads and changes the RRsets of one DNS zone at its provider. Its methods can be
 // called at the same time, and every error they return is an *Error.
 type Zone interface {
-	// Read returns what stands at key. No records with a nil error is proof of absence,
-	// not a failure to look. Records that a wildcard makes up are not at key.
-	Read(ctx context.Context, key Key) (RRset, error)
+	// Read returns what stands at the keys, one answer for each, in their order. No records with a
+	// nil error is proof of absence, not a failure to look. Records that a wildcard makes up
+	// are not at a key.
+	Read(ctx context.Context, keys ...Key) []Reading
 
-	// Apply makes the change whole or not at all. Nil says that the provider took it, not
-	// that it is served: the caller reads back. After an error of kind UnknownOutcome it may
-	// or may not have happened.
-	Apply(ctx context.Context, change Change) error
+	// Apply makes the changes, each whole or not at all, and returns the error of each, in
+	// their order; no two are of one key. Nil says that the provider took the change, not that
+	// it is served: the caller reads back. After an error of kind UnknownOutcome it may or may
+	// not have happened. One that is Empty costs nothing.
+	Apply(ctx context.Context, changes ...Change) []error
+
+	Capabilities() Capabilities
 }

@@ -26,10 +26,13 @@ func ExamplePolicy_String() {
 
 func TestParsePolicy(t *testing.T) {
 	want := Policy{Mode: Testing, MaxAge: time.Hour, MX: []string{"mx.example.com", "*.example.net"}}
-	for _, body := range []string{
-		"version: STSv1\r\nmode: testing\r\nmx: mx.example.com\r\nmx: *.example.net\r\nmax_age: 3600\r\n",
-		"version:STSv1\nmode:testing\nmx:mx.example.com\nmx:*.example.net\nmax_age:3600",
-		"version: STSv1\nmode: testing\nmode: enforce\nmax_age: 3600 \nmax_age: 1\nfuture: thing\n\nmx: mx.example.com\nmx: *.example.net\n",
+	future := want
+	future.Extensions = []Extension{{"future", "any thing; at=all"}}
+	for body, want := range map[string]Policy{
+		"version: STSv1\r\nmode: testing\r\nmx: mx.example.com\r\nmx: *.example.net\r\nmax_age: 3600\r\n":                                                want,
+		"version:STSv1\nmode:testing\nmx:mx.example.com\nmx:*.example.net\nmax_age:3600":                                                                 want,
+		"max_age:3600\nmx:mx.example.com\nmode:testing\nmx:*.example.net\nversion:STSv1":                                                                 want,
+		"version: STSv1\nmode: testing\nmode: enforce\nmax_age: 3600 \nmax_age: 1\nfuture: any thing; at=all\n\nmx: mx.example.com\nmx: *.example.net\n": future,
 	} {
 		got, err := ParsePolicy(body)
 		if err != nil {
@@ -40,7 +43,10 @@ func TestParsePolicy(t *testing.T) {
 	}
 	for body, want := range map[string]string{
 		"": "a line version",
-		"mode: none\nversion: STSv1\nmax_age: 1\n":                  "version: STSv1 as the first line",
+		"mode : none\nversion: STSv1\nmax_age: 1\n":                 "a key of letters",
+		" mode: none\nversion: STSv1\nmax_age: 1\n":                 "a key of letters",
+		"mode: none\nversion: STSv1\nmax_age: 1\n: x":               "a key of letters",
+		strings.Repeat("x: y\n", 14000):                             "64 KiB at most",
 		"version: STSv2\nmode: none\nmax_age: 1\n":                  "version: STSv1",
 		"version: STSv1\nmode: report\nmax_age: 1\n":                "mode: enforce",
 		"version: STSv1\nmode: none\n":                              "a line max_age",

@@ -1,9 +1,3 @@
-// Package mtasts reads and writes what SMTP MTA Strict Transport Security (RFC 8461) is made
-// of: the policy, a small file that a domain serves over HTTPS and that tells senders which MX
-// hosts are its own and that they speak TLS; and the TXT record that announces it.
-//
-// A sender keeps a policy for its max_age, so a mistake lasts: hence Validate, and Covers to
-// compare with the MX records before anything is announced.
 package mtasts
 
 import (
@@ -14,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/maildomain/maildomain-operator/mailauth/internal/syntax"
 )
 
 // Mode is what a sender does if an MX host fails the policy (RFC 8461 §5).
@@ -34,34 +30,39 @@ type Policy struct {
 	MaxAge time.Duration // in whole seconds, 0 to MaxMaxAge
 	// MX are host names, or *.name for any one label before name; none only with mode none.
 	MX []string
+	// Extensions are other fields, in their order; senders ignore those that they do not know.
+	Extensions []Extension
 }
 
 const policyRef = "RFC 8461 §3.2"
 
-// ParsePolicy reads a policy file, its lines ending in CRLF or LF. Fields that it does not know
-// are ignored, and of those that stand twice, except mx, all but the first. The error is a
-// *SyntaxError.
+// MaxPolicy is the longest policy file that senders have to read, in octets (RFC 8461 §3.3).
+const MaxPolicy = 64 << 10
+
+// ParsePolicy reads a policy file: fields in any order, on lines that end in CRLF or LF. Empty
+// lines are passed over, and of fields that stand twice, except mx, all but the first. The error
+// is a *SyntaxError.
 func ParsePolicy(body string) (Policy, error) {
 	var p Policy
 	seen := map[string]bool{}
 	fail := func(offset int, text, want string) (Policy, error) {
 		return Policy{}, &SyntaxError{Record: "MTA-STS policy", Offset: offset, Text: text, Want: want, Ref: policyRef}
 	}
+	if len(body) > MaxPolicy {
+		return fail(MaxPolicy, body[MaxPolicy:], "64 KiB at most")
+	}
 	offset := 0
 	for line := range strings.SplitAfterSeq(body, "\n") {
 		at := offset
 		offset += len(line)
-		line = strings.Trim(line, " \t\r\n")
+		line = strings.TrimRight(line, " \t\r\n")
 		if line == "" {
 			continue
 		}
 		name, value, found := strings.Cut(line, ":")
-		name, value = strings.TrimRight(name, " \t"), strings.TrimLeft(value, " \t")
-		if !found || name == "" {
+		value = strings.TrimLeft(value, " \t")
+		if !found {
 			return fail(at, line, "key: value")
-		}
-		if len(seen) == 0 && name != "version" {
-			return fail(at, line, "version: STSv1 as the first line")
 		}
 		if seen[name] && name != "mx" {
 			continue
@@ -88,6 +89,11 @@ func ParsePolicy(body string) (Policy, error) {
 				return fail(at, line, "mx: a host name, or *. and a host name")
 			}
 			p.MX = append(p.MX, value)
+		default:
+			if !isExtension(name, value) {
+				return fail(at, line, "a key of letters, digits, _, - and ., 32 at most, and a value")
+			}
+			p.Extensions = append(p.Extensions, Extension{name, value})
 		}
 	}
 	for _, name := range []string{"version", "mode", "max_age"} {
@@ -101,6 +107,11 @@ func ParsePolicy(body string) (Policy, error) {
 	return p, nil
 }
 
+// isExtension: a field that senders ignore, as the grammar has it.
+func isExtension(name, value string) bool {
+	return syntax.IsExtensionName(name) && value != "" && !strings.ContainsFunc(value, func(c rune) bool { return c < ' ' || c == 0x7f })
+}
+
 // String returns the policy file, with CRLF at the end of each line.
 func (p Policy) String() string {
 	var b strings.Builder
@@ -109,6 +120,9 @@ func (p Policy) String() string {
 		fmt.Fprintf(&b, "mx: %s\r\n", mx)
 	}
 	fmt.Fprintf(&b, "max_age: %d\r\n", int64(p.MaxAge/time.Second))
+	for _, e := range p.Extensions {
+		fmt.Fprintf(&b, "%s: %s\r\n", e.Name, e.Value)
+	}
 	return b.String()
 }
 

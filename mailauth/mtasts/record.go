@@ -36,6 +36,9 @@ func ParseRecord(txt string) (Record, error) {
 	var r Record
 	for _, t := range tags[1:] {
 		if t.Name != "id" {
+			if !syntax.IsExtension(t) {
+				return Record{}, format.Bad(t, "a name of 32 characters at most, and visible characters without ; and =")
+			}
 			r.Extensions = append(r.Extensions, Extension{t.Name, t.Value})
 			continue
 		}

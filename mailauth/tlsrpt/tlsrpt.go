@@ -23,7 +23,7 @@ type Extension struct{ Name, Value string }
 // SyntaxError says where a record is broken, what was expected, and which section wants it.
 type SyntaxError = syntax.Error
 
-var format = syntax.Format{Record: "TLS-RPT", Ref: "RFC 8460 §3", Version: "TLSRPTv1"}
+var format = syntax.Format{Record: "TLS-RPT", Ref: "RFC 8460 §3", Version: "TLSRPTv1", Repeats: "rua"}
 
 // IsRecord reports whether txt is meant to be a TLS-RPT record, well-formed or not. All others
 // at the name are ignored by senders.
@@ -41,6 +41,9 @@ func Parse(txt string) (Record, error) {
 	var r Record
 	for _, t := range tags[1:] {
 		if t.Name != "rua" {
+			if !syntax.IsExtension(t) {
+				return Record{}, format.Bad(t, "a name of 32 characters at most, and visible characters without ; and =")
+			}
 			r.Extensions = append(r.Extensions, Extension{t.Name, t.Value})
 			continue
 		}

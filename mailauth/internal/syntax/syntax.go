@@ -41,6 +41,8 @@ type Format struct {
 	// FoldNames: names of tags are compared without regard to case, as the ABNF of DMARC has
 	// them; those of DKIM are not (RFC 6376 §3.2), nor those of MTA-STS and TLS-RPT.
 	FoldNames bool
+	// Repeats is the tag that may stand more than once, if there is one.
+	Repeats string
 }
 
 // Is reports whether text is meant to be a record of the format: its first tag is the version.
@@ -75,14 +77,14 @@ func (f Format) Parse(text string) ([]Tag, error) {
 		t, ok := f.tag(part, offset)
 		switch {
 		case trim(part) == "":
-			if next <= len(text) && trim(text[next:]) != "" || len(tags) == 0 {
+			if next <= len(text) || len(tags) == 0 {
 				return nil, f.Fail(offset, part, "a tag between the semicolons")
 			}
 			offset = next
 			continue
 		case !ok:
 			return nil, f.Fail(offset, part, "name=value")
-		case seen[t.Name] || seen == nil && slices.ContainsFunc(tags, func(o Tag) bool { return o.Name == t.Name }):
+		case t.Name != f.Repeats && (seen[t.Name] || seen == nil && slices.ContainsFunc(tags, func(o Tag) bool { return o.Name == t.Name })):
 			return nil, f.Fail(offset, part, "the tag "+t.Name+" only once")
 		}
 		tags = append(tags, t)
@@ -178,13 +180,30 @@ func IsURI(s string) bool {
 	return true
 }
 
+// IsExtension reports whether a tag follows the grammar of extensions that MTA-STS and TLS-RPT
+// share (RFC 8461 §3.1, RFC 8460 §3).
+func IsExtension(t Tag) bool {
+	if !IsExtensionName(t.Name) || t.Value == "" {
+		return false
+	}
+	for i := range len(t.Value) {
+		if c := t.Value[i]; c <= ' ' || c > '~' || c == ';' || c == '=' {
+			return false
+		}
+	}
+	return true
+}
+
+// IsExtensionName reports whether an extension may have the name.
+func IsExtensionName(name string) bool { return len(name) <= 32 && isName(name) }
+
 const space = " \t\r\n"
 
 func trim(s string) string { return strings.Trim(s, space) }
 
-// isName: ALPHA *(ALPHA / DIGIT / "_"), and the dot and hyphen of RFC 8461's extension names.
+// isName: letters, digits and, behind the first, "_" and the hyphen and dot of RFC 8461's names.
 func isName(s string) bool {
-	if s == "" || !isLetter(s[0]) {
+	if s == "" || s[0] == '_' || s[0] == '-' || s[0] == '.' {
 		return false
 	}
 	for i := range len(s) {

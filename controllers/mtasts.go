@@ -35,6 +35,7 @@ func (r *Reconciler) decideMTASTS(ctx context.Context, s *scope) error {
 		return nil
 	}
 	hosts, err := r.mxHosts(ctx, s.md.Spec.Domain)
+	s.mtasts.hosts = hosts
 	policy := records.MTASTSPolicy(spec, hosts)
 	why := r.certificate(ctx, s)
 	switch {

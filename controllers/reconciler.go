@@ -63,6 +63,8 @@ func (r *Reconciler) steps() []step {
 		{"write the signer's Secret", r.writeSigner},
 		{"write the records", r.writeRecords},
 		{"write what is served", r.writeSite},
+		// Report.
+		{"judge what is served", r.judge},
 	}
 }
 

@@ -30,7 +30,9 @@ type scope struct {
 	facts   []fact             // one for each record
 	blocked map[string]verdict // why a section's condition is not True, by condition type
 	events  []event
-	recheck time.Duration // when to look again; 0: at the next resync
+	// findings are what lint says of the records that are served.
+	findings []v1alpha1.Finding
+	recheck  time.Duration // when to look again; 0: at the next resync
 }
 
 // writes reports whether this pass may write anything for the domain, to DNS or the cluster.
@@ -118,6 +120,7 @@ type dkimState struct {
 }
 
 type mtastsState struct {
+	hosts []string       // of the live MX records
 	serve *mtasts.Policy // nil: what is served stays as it is
 	ended bool           // a withdrawal is complete: nothing is served any more
 }

@@ -22,6 +22,9 @@ const (
 	maxPlan    = 256
 	maxKeys    = 64
 	maxMessage = 2048
+
+	maxFindings = 64
+	maxFinding  = 512 // octets of a message
 )
 
 // status puts what a pass has found into the words of the API. It is a pure function of the
@@ -33,6 +36,7 @@ func status(s *scope) v1alpha1.MailDomainStatus {
 		ObservedGeneration: s.md.Generation,
 		Records:            recordStatuses(old.Records, s.facts, s.now),
 		DKIM:               dkimStatus(s),
+		Findings:           s.findings[:min(len(s.findings), maxFindings)],
 	}
 	if s.md.Spec.SPF != nil && s.spf.known {
 		lookups, voids := int32(s.spf.analysis.Lookups), int32(s.spf.analysis.Voids)
@@ -101,7 +105,7 @@ func conditions(s *scope) map[string]condition {
 			}
 		}
 		if section.managed {
-			all[section.kind] = judged(why, verdict{v1alpha1.ReasonVerified, "the record is served"})
+			all[section.kind] = judged(why, s.served(section.purpose))
 		}
 	}
 	if why := s.blocked[v1alpha1.ConditionDKIMReady]; s.md.Spec.DKIM != nil || why.bad() {
@@ -216,11 +220,13 @@ func set(list *[]metav1.Condition, md *v1alpha1.MailDomain, kind string, status 
 	})
 }
 
-func cut(message string) string {
-	if len(message) <= maxMessage {
+func cut(message string) string { return cutTo(message, maxMessage) }
+
+func cutTo(message string, octets int) string {
+	if len(message) <= octets {
 		return message
 	}
-	return strings.ToValidUTF8(message[:maxMessage-len("…")], "") + "…"
+	return strings.ToValidUTF8(message[:octets-len("…")], "") + "…"
 }
 
 func recordStatuses(old []v1alpha1.RecordStatus, facts []fact, now time.Time) []v1alpha1.RecordStatus {

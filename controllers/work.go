@@ -174,7 +174,7 @@ func (r *Reconciler) decideOne(ctx context.Context, s *scope, j *job, seen dnspr
 	switch j.decision.Verb {
 	case dnsprovider.Keep, dnsprovider.TakeUp:
 		s.book.Settle(j.slot.Key, string(j.slot.Purpose), j.decision.Value)
-		s.served(ctx, r, j)
+		r.shown(ctx, s, j)
 	case dnsprovider.Conflict, dnsprovider.Blocked:
 		obstructed(j.wish, j.decision, seen, j.fact)
 	}
@@ -272,13 +272,13 @@ func (r *Reconciler) settle(ctx context.Context, s *scope, j *job, seen dnsprovi
 	default:
 		s.book.Settle(j.slot.Key, string(j.slot.Purpose), again.Value)
 		delete(s.looks, j.slot.Name) // the world has changed
-		s.served(ctx, r, j)
+		r.shown(ctx, s, j)
 		s.events = append(s.events, event{reason: string(j.decision.Verb), action: "WriteRecord", note: strings.TrimSpace(fmt.Sprintf("%s %s", j.slot.Key, j.value))})
 	}
 }
 
-// served says how far the wish has come out of the provider.
-func (s *scope) served(ctx context.Context, r *Reconciler, j *job) {
+// shown says how far the wish has come out of the provider.
+func (r *Reconciler) shown(ctx context.Context, s *scope, j *job) {
 	if j.value == "" {
 		j.fact.state = ""
 		return

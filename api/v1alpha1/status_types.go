@@ -47,6 +47,13 @@ type MailDomainStatus struct {
 	// +kubebuilder:validation:MaxItems=256
 	Plan []PlannedChange `json:"plan,omitempty"`
 
+	// findings are what the records that are served could do better, at most 64. docs/lint.md lists
+	// every code. Unset: nothing was found, or nothing is served yet.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	Findings []Finding `json:"findings,omitempty"`
+
 	// compliance is the verdict per baseline of spec.compliance, at most 16.
 	// +optional
 	// +listType=map
@@ -357,6 +364,45 @@ type PlannedChange struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=4096
 	New string `json:"new,omitempty"`
+}
+
+// Severity says how much a finding hurts.
+//
+// +kubebuilder:validation:Enum=Error;Warning;Info
+type Severity string
+
+const (
+	// SeverityError: receivers or senders ignore or misread the record, or mail is lost.
+	SeverityError Severity = "Error"
+	// SeverityWarning: it works, and it will hurt some day or with some of them.
+	SeverityWarning Severity = "Warning"
+	// SeverityInfo: worth to know.
+	SeverityInfo Severity = "Info"
+)
+
+// Finding is one thing that a record could do better.
+type Finding struct {
+	// code says which rule is broken; it keeps its meaning.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	Code string `json:"code,omitempty"`
+
+	// severity says how much it hurts.
+	// +required
+	Severity Severity `json:"severity,omitempty"`
+
+	// name is the DNS name of the record, without a trailing dot.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name,omitempty"`
+
+	// message says what was seen and what to do.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	Message string `json:"message,omitempty"`
 }
 
 // ComplianceStatus is the verdict on one baseline.

@@ -1,6 +1,3 @@
-// Package dmarc reads and writes the TXT record of DMARC (RFC 9989): what receivers shall do
-// with mail that claims to be from a domain and is not, and where they report it. Tags that
-// only RFC 7489 had (pct, rf, ri) are read and written for receivers that still know them.
 package dmarc
 
 import (
@@ -99,12 +96,11 @@ func (r *Record) set(t syntax.Tag) error {
 	case "ruf":
 		return uris(t, &r.RUF)
 	case "fo":
-		for _, option := range syntax.List(lower, ":") {
-			if option != "0" && option != "1" && option != "d" && option != "s" {
-				return format.Bad(t, "0, 1, d and s, with colons between them")
-			}
-			r.FailureOptions = append(r.FailureOptions, option)
+		options := syntax.List(lower, ":")
+		if !all(options, func(o string) bool { return o == "0" || o == "1" || o == "d" || o == "s" }) {
+			return format.Bad(t, "0, 1, d and s, with colons between them")
 		}
+		r.FailureOptions = options
 	case "pct":
 		return number(t, &r.Pct, 100)
 	case "ri":
@@ -131,14 +127,18 @@ func oneOf(t syntax.Tag, into *string, allowed ...string) error {
 	return nil
 }
 
+// uris takes all addresses of a list, or none.
 func uris(t syntax.Tag, into *[]string) error {
-	for _, uri := range syntax.List(t.Value, ",") {
-		if !syntax.IsURI(uri) {
-			return format.Bad(t, "URIs such as mailto:dmarc@example.com, with commas between them")
-		}
-		*into = append(*into, uri)
+	list := syntax.List(t.Value, ",")
+	if !all(list, syntax.IsURI) {
+		return format.Bad(t, "URIs such as mailto:dmarc@example.com, with commas between them")
 	}
+	*into = list
 	return nil
+}
+
+func all(list []string, is func(string) bool) bool {
+	return !slices.ContainsFunc(list, func(s string) bool { return !is(s) })
 }
 
 func number(t syntax.Tag, into **int, highest uint64) error {

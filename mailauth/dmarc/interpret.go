@@ -34,18 +34,12 @@ func Interpret(txt string) (Record, error) {
 			unusable = true
 		case t.Name == "rua" || t.Name == "ruf":
 			// One bad address does not take the others with it.
-			for _, uri := range syntax.List(t.Value, ",") {
-				if !syntax.IsURI(uri) {
-					continue
-				}
-				if t.Name == "rua" && !slices.Contains(r.RUA, uri) {
-					r.RUA = append(r.RUA, uri)
-				} else if t.Name == "ruf" && !slices.Contains(r.RUF, uri) {
-					r.RUF = append(r.RUF, uri)
-				}
+			usable := slices.DeleteFunc(syntax.List(t.Value, ","), func(uri string) bool { return !syntax.IsURI(uri) })
+			if t.Name == "rua" {
+				r.RUA = usable
+			} else {
+				r.RUF = usable
 			}
-		case t.Name == "fo":
-			r.FailureOptions = nil
 		}
 	}
 	if unusable || r.Policy == "" {
@@ -71,11 +65,13 @@ func (r Record) Alignment() (strictSPF, strictDKIM bool) {
 	return r.SPFAlignment == "s", r.DKIMAlignment == "s"
 }
 
-// Hosts returns the domains that the mailto URIs of a list lead to, in lower case.
+// hosts returns the domains that the URIs of a list lead to, in their order, each once.
 func hosts(uris []string) []string {
 	var list []string
+	seen := map[string]bool{}
 	for _, uri := range uris {
-		if host, ok := Host(uri); ok && !slices.Contains(list, host) {
+		if host, ok := Host(uri); ok && !seen[host] {
+			seen[host] = true
 			list = append(list, host)
 		}
 	}

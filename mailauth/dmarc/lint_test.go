@@ -45,12 +45,3 @@ func TestLint(t *testing.T) {
 	gets("DMARC-UNKNOWN-TAG", Subject{Texts: []string{good + "; foo=bar"}})
 	gets("DMARC-STRICT", Subject{Texts: []string{good + "; aspf=s"}})
 }
-
-func BenchmarkParse(b *testing.B) {
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := Parse("v=DMARC1; p=reject; sp=quarantine; adkim=s; rua=mailto:dmarc@example.com"); err != nil {
-			b.Fatal(err)
-		}
-	}
-}

@@ -3,6 +3,7 @@ package dmarc
 import (
 	"context"
 	"fmt"
+	"slices"
 )
 
 // Destination is a domain that reports go to.
@@ -25,15 +26,20 @@ func ReportName(domain, host string) (name string, ok bool) {
 	return name, len(name) <= 253
 }
 
-// Destinations looks at every domain that a record of domain has reports sent to. An error says
-// that a question got no answer.
+// MaxDestinations is how many domains Destinations looks at, so that a record can't have it ask DNS
+// without end.
+const MaxDestinations = 20
+
+// Destinations looks at the domains that a record of domain has reports sent to, MaxDestinations
+// at most. An error says that a question got no answer.
 func Destinations(ctx context.Context, resolver Resolver, domain string, r Record) ([]Destination, error) {
 	own, err := Discover(ctx, resolver, domain)
 	if err != nil {
 		return nil, err
 	}
 	var list []Destination
-	for _, host := range hosts(append(append([]string(nil), r.RUA...), r.RUF...)) {
+	reported := hosts(slices.Concat(r.RUA, r.RUF))
+	for _, host := range reported[:min(len(reported), MaxDestinations)] {
 		there, err := Discover(ctx, resolver, host)
 		if err != nil {
 			return nil, err

@@ -150,12 +150,14 @@ func lintPolicy(s Subject) (out []lint.Finding) {
 	if b := s.Before; p.Mode == Testing && b != nil && b.Body == body && s.Now.Sub(b.Since) > longestTesting {
 		find("MTASTS-TESTING-LONG", "since %s", b.Since.UTC().Format(time.DateOnly))
 	}
-	for i, mx := range p.MX {
-		if slices.ContainsFunc(p.MX[:i], func(other string) bool { return fold(other) == fold(mx) }) {
+	named := map[string]bool{}
+	for _, mx := range p.MX {
+		if named[fold(mx)] {
 			find("MTASTS-MX-TWICE", "mx: %s", mx)
 		} else if s.MX != nil && !slices.ContainsFunc(s.MX, (Policy{MX: []string{mx}}).Covers) {
 			find("MTASTS-MX-UNUSED", "mx: %s", mx)
 		}
+		named[fold(mx)] = true
 	}
 	for _, host := range s.MX {
 		if !p.Covers(host) {

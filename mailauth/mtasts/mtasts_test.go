@@ -163,9 +163,12 @@ func FuzzParsePolicy(f *testing.F) {
 		if err := p.Validate(); err != nil {
 			t.Fatalf("%q: %v", body, err)
 		}
+		if len(p.String()) > MaxPolicy {
+			return // CRLF and the space behind the colon have made it longer
+		}
 		again, err := ParsePolicy(p.String())
 		if err != nil || again.String() != p.String() {
-			t.Fatalf("%q became %q (%v)", body, p, err)
+			t.Fatalf("%.500q became %.500q (%v)", body, p, err)
 		}
 	})
 }

@@ -1,5 +1,3 @@
-// Package tlsrpt reads and writes the TXT record of SMTP TLS Reporting (RFC 8460): where
-// senders report that they could, or could not, deliver over TLS.
 package tlsrpt
 
 import (

@@ -167,7 +167,7 @@ func (s *stage) startDNS(context.Context) (err error) {
 	s.dns, err = dnsserver.Start(dnsserver.Config{
 		Addr:    fmt.Sprintf("127.0.0.1:%d", dnsPort),
 		Keys:    map[string]string{"maildomain.": secret},
-		Zones:   []string{"example.com", "example.net", "example.org", "smarter.se"},
+		Zones:   []string{"com", "example.com", "net", "example.net", "org", "example.org", "se", "smarter.se"},
 		SOATTL:  time.Minute,
 		Minimum: 2 * time.Second, // a new key waits for as long
 	})

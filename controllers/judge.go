@@ -1,0 +1,113 @@
+package controllers
+
+import (
+	"context"
+	"slices"
+
+	"github.com/maildomain/maildomain-operator/api/v1alpha1"
+	"github.com/maildomain/maildomain-operator/mailauth/dmarc"
+	"github.com/maildomain/maildomain-operator/mailauth/lint"
+	"github.com/maildomain/maildomain-operator/mailauth/mtasts"
+	"github.com/maildomain/maildomain-operator/mailauth/spf"
+	"github.com/maildomain/maildomain-operator/mailauth/tlsrpt"
+	"github.com/maildomain/maildomain-operator/records"
+)
+
+// judge has lint look at what is served. A section is judged once its record is proven: before
+// that the conditions say what is missing.
+func (r *Reconciler) judge(ctx context.Context, s *scope) error {
+	domain := s.md.Spec.Domain
+	for _, f := range s.facts {
+		if f.state != v1alpha1.RecordVerified {
+			continue
+		}
+		texts := r.look(ctx, s, f.slot.Name).values()
+		var found []lint.Finding
+		switch f.slot.Purpose {
+		case v1alpha1.PurposeSPF:
+			subject := spf.Subject{Domain: domain, Texts: texts}
+			if s.spf.known {
+				subject.Analysis = &s.spf.analysis
+			}
+			found = spf.Lint(subject)
+		case v1alpha1.PurposeDMARC:
+			subject, known := r.dmarcSubject(ctx, s, texts)
+			if found = dmarc.Lint(subject); !known {
+				s.keepFindings(f.slot, "DMARC-SP-IGNORED", "DMARC-REPORT-REFUSED")
+			}
+		case v1alpha1.PurposeMTASTS:
+			found = mtasts.Lint(r.mtastsSubject(ctx, s, texts))
+		case v1alpha1.PurposeTLSRPT:
+			found = tlsrpt.Lint(tlsrpt.Subject{Domain: domain, Texts: texts, Enforced: s.mtasts.serve != nil && s.mtasts.serve.Mode == mtasts.Enforce})
+		}
+		for _, one := range found {
+			s.findings = append(s.findings, v1alpha1.Finding{
+				Code: one.Code, Severity: severities[one.Severity], Name: f.slot.Name, Message: cutTo(one.Message+": "+one.Mend, maxFinding),
+			})
+		}
+	}
+	return nil
+}
+
+// dmarcSubject gathers what a DMARC record is judged by. known is false if nothing could be found
+// out about the organizational domain and the report addresses.
+func (r *Reconciler) dmarcSubject(ctx context.Context, s *scope, texts []string) (subject dmarc.Subject, known bool) {
+	domain := s.md.Spec.Domain
+	subject = dmarc.Subject{Texts: texts, DomainTexts: r.look(ctx, s, domain).values()}
+	found, err := dmarc.Discover(ctx, r.Resolver, domain)
+	if err != nil {
+		return subject, false
+	}
+	if found.Organization != domain {
+		subject.Organization = found.Organization
+	}
+	if found.Policy != nil && found.Policy.Domain == domain {
+		if subject.Destinations, err = dmarc.Destinations(ctx, r.Resolver, domain, found.Policy.Record); err != nil {
+			return subject, false
+		}
+	}
+	return subject, true
+}
+
+func (r *Reconciler) mtastsSubject(ctx context.Context, s *scope, texts []string) mtasts.Subject {
+	subject := mtasts.Subject{Texts: texts, MX: s.mtasts.hosts, Now: s.now}
+	if told := s.book.MTASTS; told != nil && s.mtasts.serve != nil && s.mtasts.serve.String() == told.Policy {
+		// It was fetched in this pass, and comes as text/plain or not at all.
+		subject.Served = &mtasts.Served{Body: told.Policy, ContentType: "text/plain"}
+		subject.Before = &mtasts.Seen{ID: told.ID, Body: told.Policy, Since: told.Since}
+	}
+	if s.md.Spec.TLSRPT == nil {
+		subject.NoReports = r.look(ctx, s, records.TLSRPTSlot(s.md.Spec.Domain).Name).absent()
+	}
+	return subject
+}
+
+var severities = map[lint.Severity]v1alpha1.Severity{
+	lint.Error: v1alpha1.SeverityError, lint.Warning: v1alpha1.SeverityWarning, lint.Info: v1alpha1.SeverityInfo,
+}
+
+// keepFindings takes over what was found in an earlier pass, so that a question without an answer
+// does not look like a mended record.
+func (s *scope) keepFindings(slot records.Slot, codes ...string) {
+	for _, before := range s.md.Status.Findings {
+		if before.Name == slot.Name && slices.Contains(codes, before.Code) {
+			s.findings = append(s.findings, before)
+		}
+	}
+}
+
+// served is the good news about a record, and what lint would have better.
+func (s *scope) served(purpose v1alpha1.RecordPurpose) verdict {
+	message := "the record is served"
+	for _, f := range s.facts {
+		if f.slot.Purpose != purpose {
+			continue
+		}
+		for _, found := range s.findings {
+			if found.Name == f.slot.Name && found.Severity != v1alpha1.SeverityInfo {
+				message += "; " + found.Code + ": " + found.Message
+			}
+		}
+	}
+	return verdict{v1alpha1.ReasonVerified, message}
+}

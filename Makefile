@@ -23,6 +23,7 @@ TIMEOUT  ?= 20m
 GOTEST    = go test $(RACE) -shuffle=on -timeout $(TIMEOUT) $(if $(COUNT),-count=$(COUNT))
 
 FUZZTIME ?= 30s
+BENCH    ?= .
 
 # A shell prefix that puts a control plane into the environment.
 WITH_CONTROLPLANE = KUBEBUILDER_ASSETS="$$(go run -C hack/controlplane .)"; export KUBEBUILDER_ASSETS;
@@ -86,6 +87,10 @@ verify-format:
 .PHONY: verify-modules
 verify-modules:
 	$(foreach m,$(MODULES),go mod tidy -C $(m) -diff &&) true
+
+.PHONY: bench
+bench: ## Run the benchmarks; docs/benchmarks.md has figures (BENCH=BenchmarkParse for a part)
+	go test -run '^$$' -bench '$(BENCH)' -benchmem ./mailauth/... ./mtastsserver/...
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz test in turn, each for FUZZTIME (30s)

@@ -3,13 +3,17 @@ package controllers
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
+	"github.com/maildomain/maildomain-operator/keys"
+	"github.com/maildomain/maildomain-operator/mailauth/dkim"
 	"github.com/maildomain/maildomain-operator/mailauth/dmarc"
 	"github.com/maildomain/maildomain-operator/mailauth/lint"
 	"github.com/maildomain/maildomain-operator/mailauth/mtasts"
 	"github.com/maildomain/maildomain-operator/mailauth/spf"
 	"github.com/maildomain/maildomain-operator/mailauth/tlsrpt"
+	"github.com/maildomain/maildomain-operator/probe"
 	"github.com/maildomain/maildomain-operator/records"
 )
 
@@ -30,6 +34,8 @@ func (r *Reconciler) judge(ctx context.Context, s *scope) error {
 				subject.Analysis = &s.spf.analysis
 			}
 			found = spf.Lint(subject)
+		case v1alpha1.PurposeDKIM:
+			found = dkim.Lint(r.dkimSubject(ctx, s, f.slot, texts))
 		case v1alpha1.PurposeDMARC:
 			subject, known := r.dmarcSubject(ctx, s, texts)
 			if found = dmarc.Lint(subject); !known {
@@ -47,6 +53,24 @@ func (r *Reconciler) judge(ctx context.Context, s *scope) error {
 		}
 	}
 	return nil
+}
+
+// oldestKey is half a year, which is how long a key should sign at the most, and time to rotate it.
+const oldestKey = 190 * 24 * time.Hour
+
+func (r *Reconciler) dkimSubject(ctx context.Context, s *scope, slot records.Slot, texts []string) dkim.Subject {
+	subject := dkim.Subject{Texts: texts, Now: s.now, MaxAge: oldestKey}
+	for _, k := range s.dkim.ring {
+		if slot.Name != records.DKIMSlot(s.md.Spec.Domain, k.Selector).Name {
+			continue
+		}
+		if subject.InUse = k.State() == keys.Active; subject.InUse {
+			subject.Created = k.Created
+		}
+	}
+	parent := r.look(ctx, s, "_domainkey."+s.md.Spec.Domain)
+	subject.ParentMissing = slices.ContainsFunc(parent.answers, func(a probe.Answer) bool { return a.Outcome == probe.NXDomain })
+	return subject
 }
 
 // dmarcSubject gathers what a DMARC record is judged by. known is false if nothing could be found
@@ -96,9 +120,8 @@ func (s *scope) keepFindings(slot records.Slot, codes ...string) {
 	}
 }
 
-// served is the good news about a record, and what lint would have better.
-func (s *scope) served(purpose v1alpha1.RecordPurpose) verdict {
-	message := "the record is served"
+// served is the good news about the records of a purpose, and what lint would have better.
+func (s *scope) served(purpose v1alpha1.RecordPurpose, message string) verdict {
 	for _, f := range s.facts {
 		if f.slot.Purpose != purpose {
 			continue

@@ -105,7 +105,7 @@ func conditions(s *scope) map[string]condition {
 			}
 		}
 		if section.managed {
-			all[section.kind] = judged(why, s.served(section.purpose))
+			all[section.kind] = judged(why, s.served(section.purpose, "the record is served"))
 		}
 	}
 	if why := s.blocked[v1alpha1.ConditionDKIMReady]; s.md.Spec.DKIM != nil || why.bad() {
@@ -142,7 +142,7 @@ func dkimCondition(s *scope, why verdict) condition {
 	if why.bad() {
 		return condition{metav1.ConditionTrue, why}
 	}
-	return condition{metav1.ConditionTrue, verdict{v1alpha1.ReasonVerified, "every key signs, and its record is served"}}
+	return condition{metav1.ConditionTrue, s.served(v1alpha1.PurposeDKIM, "every key signs, and its record is served")}
 }
 
 // judged makes a condition of what is wrong, or of the good news.

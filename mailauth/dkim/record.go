@@ -36,7 +36,7 @@ type Extension struct{ Name, Value string }
 // SyntaxError says where a text is broken, what was expected, and which section wants it.
 type SyntaxError = syntax.Error
 
-var format = syntax.Format{Record: "DKIM key", Ref: "RFC 6376 §3.6.1", Version: "DKIM1"}
+var format = syntax.Format{Record: "DKIM key record", Ref: "RFC 6376 §3.6.1", Version: "DKIM1"}
 
 // IsRecord reports whether txt is meant to be a key record, well-formed or not: its version is
 // one of DKIM, or it has none, which is allowed, and a tag p.

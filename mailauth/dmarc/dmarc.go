@@ -44,7 +44,7 @@ type Extension struct{ Name, Value string }
 // SyntaxError says where a record is broken, what was expected, and which section wants it.
 type SyntaxError = syntax.Error
 
-var format = syntax.Format{Record: "DMARC", Ref: "RFC 9989 §4.7", Version: "DMARC1", FoldNames: true}
+var format = syntax.Format{Record: "DMARC record", Ref: "RFC 9989 §4.7", Version: "DMARC1", FoldNames: true}
 
 // IsRecord reports whether txt is meant to be a DMARC record, well-formed or not (RFC 9989 §4.7).
 func IsRecord(txt string) bool { return format.Is(txt) }

@@ -19,7 +19,7 @@ type Extension struct{ Name, Value string }
 // SyntaxError says where a record or policy is broken, what was expected, and which section wants it.
 type SyntaxError = syntax.Error
 
-var format = syntax.Format{Record: "MTA-STS", Ref: "RFC 8461 §3.1", Version: "STSv1"}
+var format = syntax.Format{Record: "MTA-STS record", Ref: "RFC 8461 §3.1", Version: "STSv1"}
 
 // IsRecord reports whether txt is meant to be an MTA-STS record, well-formed or not.
 func IsRecord(txt string) bool { return format.Is(txt) }

@@ -228,7 +228,7 @@ func prefixLen(bits string, whole int) int {
 }
 
 func bad(offset int, text, want, section string) error {
-	return &SyntaxError{Record: "SPF", Offset: offset, Text: text, Want: want, Ref: "RFC 7208 " + section}
+	return &SyntaxError{Record: "SPF record", Offset: offset, Text: text, Want: want, Ref: "RFC 7208 " + section}
 }
 
 // cutDualCIDR splits "example.com/24//64" (RFC 7208 §5.3). A slash before anything but digits

@@ -21,7 +21,7 @@ type Extension struct{ Name, Value string }
 // SyntaxError says where a record is broken, what was expected, and which section wants it.
 type SyntaxError = syntax.Error
 
-var format = syntax.Format{Record: "TLS-RPT", Ref: "RFC 8460 §3", Version: "TLSRPTv1", Repeats: "rua"}
+var format = syntax.Format{Record: "TLS-RPT record", Ref: "RFC 8460 §3", Version: "TLSRPTv1", Repeats: "rua"}
 
 // IsRecord reports whether txt is meant to be a TLS-RPT record, well-formed or not. All others
 // at the name are ignored by senders.

@@ -10,7 +10,7 @@ import (
 
 // Error says where a text is not what the RFC wants.
 type Error struct {
-	Record string // the protocol, "SPF"
+	Record string // what is broken, "SPF record"
 	Offset int    // of the part in question, in octets from 0
 	Text   string // the part
 	Want   string // what would be right there
@@ -23,7 +23,7 @@ func (e *Error) Error() string {
 	if len(text) > shown {
 		text = text[:shown] + "…"
 	}
-	return fmt.Sprintf("%s record, octet %d: %q: want %s (%s)", e.Record, e.Offset, text, e.Want, e.Ref)
+	return fmt.Sprintf("%s, octet %d: %q: want %s (%s)", e.Record, e.Offset, text, e.Want, e.Ref)
 }
 
 // Tag is one pair of a tag list.
@@ -35,7 +35,7 @@ type Tag struct {
 
 // Format is what the dialects of tag lists differ in.
 type Format struct {
-	Record  string // the protocol, for errors
+	Record  string // what it is, for errors: "SPF record"
 	Ref     string // the section that defines the list
 	Version string // the value of the first tag, v
 	// FoldNames: names of tags are compared without regard to case, as the ABNF of DMARC has

@@ -125,7 +125,7 @@ func (z *rfc2136Zone) Apply(ctx context.Context, changes ...Change) []error {
 	return errs
 }
 
-// Capabilities: an UPDATE carries one change.
+// Capabilities says that an UPDATE carries one change.
 func (z *rfc2136Zone) Capabilities() Capabilities {
 	return Capabilities{CompareAndSwap: true, MaxChanges: 1}
 }

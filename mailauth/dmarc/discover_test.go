@@ -3,6 +3,7 @@ package dmarc
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -199,7 +200,7 @@ func TestInterpret(t *testing.T) {
 		r, err := Interpret(text)
 		got := r.String()
 		switch {
-		case err == ErrNotProcessed:
+		case errors.Is(err, ErrNotProcessed):
 			got = "ignored"
 		case err != nil:
 			got = "no record"

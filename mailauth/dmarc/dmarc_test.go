@@ -2,7 +2,6 @@ package dmarc
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 
@@ -10,11 +9,6 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 )
-
-func ExampleRecord_String() {
-	fmt.Println(Record{Policy: Reject, RUA: []string{"mailto:dmarc@example.com"}})
-	// Output: v=DMARC1; p=reject; rua=mailto:dmarc@example.com
-}
 
 func must(t *testing.T, text string) Record {
 	t.Helper()

@@ -2,7 +2,6 @@ package mtasts
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -11,18 +10,6 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 )
-
-func ExamplePolicy_String() {
-	p := Policy{Mode: Enforce, MaxAge: 168 * time.Hour, MX: []string{"mx1.example.com"}}
-	fmt.Print(strings.ReplaceAll(p.String(), "\r\n", "\n"))
-	fmt.Println(Record{ID: p.ID()})
-	// Output:
-	// version: STSv1
-	// mode: enforce
-	// mx: mx1.example.com
-	// max_age: 604800
-	// v=STSv1; id=8fc8d38bc36ae3bb4004e0efb0b5e14f
-}
 
 func TestParsePolicy(t *testing.T) {
 	want := Policy{Mode: Testing, MaxAge: time.Hour, MX: []string{"mx.example.com", "*.example.net"}}

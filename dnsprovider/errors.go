@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"time"
 )
 
 // Kind says what an error means for the caller.
@@ -25,6 +26,12 @@ const (
 	Delegated Kind = "Delegated"
 	// Refused: the provider understood and declined. Nothing was changed.
 	Refused Kind = "Refused"
+	// RateLimited: the provider wants fewer calls, or one at a time. Nothing was changed; try
+	// again after Error.RetryAfter, if it says so much.
+	RateLimited Kind = "RateLimited"
+	// Unsupported: what stands there, or is wanted there, cannot be changed without harm. Nothing
+	// was changed.
+	Unsupported Kind = "Unsupported"
 	// UnknownOutcome: the change was sent and may or may not have happened; read again.
 	UnknownOutcome Kind = "UnknownOutcome"
 	// Invalid: the request or the configuration makes no sense. Nothing was sent.
@@ -39,6 +46,10 @@ type Error struct {
 	Op     string // what was attempted: "read TXT _dmarc.example.com"
 	Server string // as configured
 	Err    error
+
+	// RetryAfter is the pause that the provider asked for, with RateLimited; 0: it named none.
+	// It is not part of the text, as it can be another each time.
+	RetryAfter time.Duration
 }
 
 func (e *Error) Error() string {

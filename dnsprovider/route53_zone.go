@@ -1,0 +1,94 @@
+package dnsprovider
+
+import (
+	"context"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/route53"
+	"github.com/aws/aws-sdk-go-v2/service/route53/types"
+)
+
+// hostedZonePrefix stands before ids in answers.
+const hostedZonePrefix = "/hostedzone/"
+
+// maxZonePages bounds the search among zones that all have one name.
+const maxZonePages = 10
+
+// zoneID returns the id of the hosted zone. The search is made once: ids do not change.
+func (z *route53Zone) zoneID(ctx context.Context) (string, error) {
+	z.mu.Lock()
+	id := z.id
+	z.mu.Unlock()
+	if id != "" {
+		return id, nil
+	}
+	id, err := z.findZone(ctx)
+	if err != nil {
+		return "", err
+	}
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	z.id = id
+	return id, nil
+}
+
+// forgetZone has the zone be searched again: it can have been made anew, with another id.
+func (z *route53Zone) forgetZone() {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	if !z.given {
+		z.id = ""
+	}
+}
+
+// findZone looks for the one public hosted zone of the apex. One account can hold several zones of
+// one name, private ones for its networks (split horizon) and public ones of which at most one is
+// delegated to; the list begins with them.
+func (z *route53Zone) findZone(ctx context.Context) (string, error) {
+	var public []string
+	private := false
+	in := &route53.ListHostedZonesByNameInput{DNSName: aws.String(z.apex + "."), MaxItems: aws.Int32(100)}
+	for range maxZonePages {
+		var out *route53.ListHostedZonesByNameOutput
+		err := call(ctx, func(ctx context.Context) (err error) {
+			out, err = z.api.ListHostedZonesByName(ctx, in)
+			if err == nil && out.MaxItems == nil {
+				return errNotTheAPI
+			}
+			return err
+		})
+		if err != nil {
+			return "", z.errorOf(err, false)
+		}
+		for _, zone := range out.HostedZones {
+			switch {
+			case nameOfRoute53(aws.ToString(zone.Name)) != z.apex:
+			case isPrivate(zone):
+				private = true
+			default:
+				public = append(public, strings.TrimPrefix(aws.ToString(zone.Id), hostedZonePrefix))
+			}
+		}
+		if !out.IsTruncated || nameOfRoute53(aws.ToString(out.NextDNSName)) != z.apex {
+			return z.onlyZone(public, private)
+		}
+		in.DNSName, in.HostedZoneId = out.NextDNSName, out.NextHostedZoneId
+	}
+	return "", failure(Invalid, nil, "too many hosted zones are named %s: set the zone id", z.apex)
+}
+
+func (z *route53Zone) onlyZone(public []string, private bool) (string, error) {
+	switch {
+	case len(public) > 1:
+		return "", failure(Invalid, nil, "several public hosted zones are named %s: set the zone id of the one that the domain's NS records name", z.apex)
+	case len(public) == 1 && public[0] != "":
+		return public[0], nil
+	case private:
+		return "", failure(ZoneNotFound, nil, "the account of the keys holds %s as a private hosted zone only, which the world cannot see: create the public one", z.apex)
+	default:
+		return "", failure(ZoneNotFound, nil, "the account of the keys holds no hosted zone %s: check the zone's name and whose keys they are", z.apex)
+	}
+}
+
+func isPrivate(zone types.HostedZone) bool { return zone.Config != nil && zone.Config.PrivateZone }

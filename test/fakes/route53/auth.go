@@ -1,0 +1,84 @@
+package route53
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// maxSkew is how far a signature's time may be from ours (IAM User Guide, "Signature Version 4").
+const maxSkew = 15 * time.Minute
+
+func forbidden(code, message string) *apiError {
+	return &apiError{status: http.StatusForbidden, code: code, message: message}
+}
+
+// authenticate checks the signature (IAM User Guide, "Create a signed AWS API request").
+func (s *Server) authenticate(r *http.Request, body []byte) *apiError {
+	header, ok := strings.CutPrefix(r.Header.Get("Authorization"), "AWS4-HMAC-SHA256 ")
+	if !ok {
+		return forbidden("MissingAuthenticationToken", "Missing Authentication Token")
+	}
+	fields := map[string]string{}
+	for field := range strings.SplitSeq(header, ",") {
+		name, value, _ := strings.Cut(strings.TrimSpace(field), "=")
+		fields[name] = value
+	}
+	scope := strings.Split(fields["Credential"], "/")
+	signed := strings.Split(fields["SignedHeaders"], ";")
+	if len(scope) != 5 || fields["Signature"] == "" || !slices.Contains(signed, "host") || !slices.Contains(signed, "x-amz-date") {
+		return forbidden("IncompleteSignature", "Authorization header requires Credential, SignedHeaders and Signature")
+	}
+	secret, known := s.cfg.Keys[scope[0]]
+	if !known {
+		return forbidden("InvalidClientTokenId", "The security token included in the request is invalid.")
+	}
+	date := r.Header.Get("X-Amz-Date")
+	at, err := time.Parse("20060102T150405Z", date)
+	if err != nil || time.Since(at).Abs() > maxSkew {
+		return forbidden("SignatureDoesNotMatch", "Signature expired or not yet valid")
+	}
+	if scope[1] != date[:8] || scope[2] != s.cfg.Region || scope[3] != "route53" || scope[4] != "aws4_request" {
+		return forbidden("SignatureDoesNotMatch", "Credential should be scoped to a valid region and service")
+	}
+	if !hmac.Equal([]byte(fields["Signature"]), []byte(sign(r, body, secret, scope, signed, date))) {
+		return forbidden("SignatureDoesNotMatch", "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method.")
+	}
+	return nil
+}
+
+func sign(r *http.Request, body []byte, secret string, scope, signed []string, date string) string {
+	var headers strings.Builder
+	for _, name := range signed {
+		value := strings.Join(r.Header.Values(name), ",")
+		switch name {
+		case "host":
+			value = r.Host
+		case "content-length":
+			value = r.Header.Get("Content-Length")
+			if value == "" {
+				value = itoa(r.ContentLength)
+			}
+		}
+		headers.WriteString(name + ":" + strings.Join(strings.Fields(value), " ") + "\n")
+	}
+	// The path is encoded twice by all services but S3.
+	path := strings.ReplaceAll(url.PathEscape(r.URL.EscapedPath()), "%2F", "/")
+	query := strings.ReplaceAll(r.URL.Query().Encode(), "+", "%20") // sorted by name
+	hash := func(data string) string { sum := sha256.Sum256([]byte(data)); return hex.EncodeToString(sum[:]) }
+	canonical := strings.Join([]string{r.Method, path, query, headers.String(), strings.Join(signed, ";"), hash(string(body))}, "\n")
+	toSign := strings.Join([]string{"AWS4-HMAC-SHA256", date, strings.Join(scope[1:], "/"), hash(canonical)}, "\n")
+
+	key := []byte("AWS4" + secret)
+	for _, part := range append(slices.Clone(scope[1:]), toSign) {
+		mac := hmac.New(sha256.New, key)
+		mac.Write([]byte(part))
+		key = mac.Sum(nil)
+	}
+	return hex.EncodeToString(key)
+}

@@ -1,0 +1,168 @@
+package dnsprovider
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// Coalesce returns a Zone whose concurrent calls go to the provider together. What is wanted
+// within the linger, or while a call is under way, goes out as the next one; so one zone has at
+// most one read and one write under way, whoever asks.
+//
+// A caller whose context ends gets an error at once, and what others wanted goes on: a call for
+// several is bounded by the time-out of the Zone below, not by the context of one of them.
+func Coalesce(zone Zone, linger time.Duration) Zone {
+	most := max(zone.Capabilities().MaxChanges, 1)
+	return &coalesced{
+		zone:   zone,
+		reads:  group[Key, Reading]{run: func(ctx context.Context, keys []Key) []Reading { return zone.Read(ctx, keys...) }, most: maxReadKeys, linger: linger},
+		writes: group[Change, error]{run: func(ctx context.Context, changes []Change) []error { return zone.Apply(ctx, changes...) }, most: most, linger: linger, key: func(c Change) Key { return c.Seen.Key }},
+	}
+}
+
+// maxReadKeys bounds one read, so that a long queue does not become one endless call.
+const maxReadKeys = 1000
+
+type coalesced struct {
+	zone   Zone
+	reads  group[Key, Reading]
+	writes group[Change, error]
+}
+
+func (c *coalesced) Capabilities() Capabilities { return c.zone.Capabilities() }
+
+func (c *coalesced) Read(ctx context.Context, keys ...Key) []Reading {
+	return c.reads.do(ctx, keys, func(key Key, _ bool) Reading {
+		return Reading{Err: &Error{Kind: Unreachable, Op: "read " + key.String(), Err: explained{"the time was up while it waited for its turn", context.Cause(ctx)}}}
+	})
+}
+
+func (c *coalesced) Apply(ctx context.Context, changes ...Change) []error {
+	return c.writes.do(ctx, changes, func(change Change, sent bool) error {
+		e := &Error{Kind: Unreachable, Op: "update " + change.Seen.Key.String(), Err: explained{"the time was up before anything was sent", context.Cause(ctx)}}
+		if sent {
+			e.Kind, e.Err = UnknownOutcome, explained{"the time was up while the update was under way; it may have been applied", context.Cause(ctx)}
+		}
+		return e
+	})
+}
+
+// group runs a function for many callers at once, one call after another.
+type group[In, Out any] struct {
+	run    func(context.Context, []In) []Out
+	most   int // of one call
+	linger time.Duration
+	key    func(In) Key // no two of one key go together, or in another order; nil: any do
+
+	mu      sync.Mutex
+	waiting []*ticket[In, Out]
+	running bool
+}
+
+// ticket is one thing that a caller wants.
+type ticket[In, Out any] struct {
+	in   In
+	out  Out
+	ctx  context.Context
+	sent bool
+	done chan struct{}
+}
+
+// do puts the caller's wishes into the queue and waits for their outcomes. For what is not done
+// when ctx ends, late says what comes of it.
+func (g *group[In, Out]) do(ctx context.Context, ins []In, late func(in In, sent bool) Out) []Out {
+	tickets := make([]*ticket[In, Out], len(ins))
+	for i, in := range ins {
+		tickets[i] = &ticket[In, Out]{in: in, ctx: ctx, done: make(chan struct{})}
+	}
+	g.mu.Lock()
+	g.waiting = append(g.waiting, tickets...)
+	if !g.running && len(g.waiting) > 0 {
+		g.running = true
+		go g.work(context.WithoutCancel(ctx))
+	}
+	g.mu.Unlock()
+
+	outs := make([]Out, len(ins))
+	for i, t := range tickets {
+		select {
+		case <-t.done:
+			outs[i] = t.out
+		case <-ctx.Done():
+			outs[i] = g.leave(t, late)
+		}
+	}
+	return outs
+}
+
+// leave gives a ticket up, unless it has just been served.
+func (g *group[In, Out]) leave(t *ticket[In, Out], late func(In, bool) Out) Out {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	select {
+	case <-t.done:
+		return t.out
+	default:
+		return late(t.in, t.sent)
+	}
+}
+
+// work serves the queue until it is empty.
+func (g *group[In, Out]) work(ctx context.Context) {
+	for {
+		<-time.NewTimer(g.linger).C
+		batch := g.take()
+		ins := make([]In, len(batch))
+		for i, t := range batch {
+			ins[i] = t.in
+		}
+		var outs []Out
+		if len(batch) > 0 {
+			outs = g.run(ctx, ins)
+		}
+		if g.finish(batch, outs) {
+			return
+		}
+	}
+}
+
+// finish hands out the outcomes of a call; done is that nobody waits for another one.
+func (g *group[In, Out]) finish(batch []*ticket[In, Out], outs []Out) (done bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for i, t := range batch {
+		t.out = outs[i]
+		close(t.done)
+	}
+	g.running = len(g.waiting) > 0
+	return !g.running
+}
+
+// take picks the next call: the oldest tickets that can go together. Those whose caller has gone
+// are dropped.
+func (g *group[In, Out]) take() (batch []*ticket[In, Out]) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var rest []*ticket[In, Out]
+	passed := map[Key]bool{}
+	for _, t := range g.waiting {
+		if t.ctx.Err() != nil {
+			continue
+		}
+		clashes := false
+		if g.key != nil {
+			key := g.key(t.in)
+			clashes = passed[key]
+			passed[key] = true
+		}
+		if clashes || len(batch) == g.most {
+			rest = append(rest, t)
+			continue
+		}
+		t.sent = true
+		batch = append(batch, t)
+	}
+	g.waiting = rest
+	return batch
+}

@@ -1,0 +1,163 @@
+package dnsprovider
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// Pace spreads the calls that are made with one credential, whatever the zone, so that they stay
+// within what the provider allows. It is slowed down when the provider refuses a call for there
+// being too many, and comes back by and by.
+type Pace struct {
+	now      func() time.Time
+	full     rate.Limit
+	patience time.Duration
+
+	mu      sync.Mutex
+	limiter *rate.Limiter
+	pausing time.Time // no call before
+	slowed  time.Time // when the rate was last changed, while it is not the full one
+}
+
+// NewPace allows so many calls a second, with a burst of so many at once after a rest. A call that
+// would have to wait longer than patience is not made: its error is of kind RateLimited and says
+// when to come back.
+func NewPace(perSecond float64, burst int, patience time.Duration, now func() time.Time) *Pace {
+	return &Pace{now: now, full: rate.Limit(perSecond), patience: patience, limiter: rate.NewLimiter(rate.Limit(perSecond), burst)}
+}
+
+const (
+	// recovery is how long a rate stands before it grows by a tenth of the full one.
+	recovery = time.Minute
+	// lowest is the part of the full rate that stays, however often the provider refuses.
+	lowest = 1.0 / 16
+	// pauseUnknown is how long to wait where the provider does not say.
+	pauseUnknown = 10 * time.Second
+)
+
+// wait returns when a call may be made. Its error is an *Error.
+func (p *Pace) wait(ctx context.Context) error {
+	delay := p.reserve()
+	if delay > p.patience {
+		return &Error{Kind: RateLimited, RetryAfter: delay, Err: errHeldBack}
+	}
+	if delay <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return &Error{Kind: Unreachable, Err: explained{"the time was up while it waited for its turn", context.Cause(ctx)}}
+	}
+}
+
+// reserve takes the next free moment and returns how far off it is; if that is too far, the
+// moment stays free.
+func (p *Pace) reserve() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.now()
+	p.recover(now)
+	if pause := p.pausing.Sub(now); pause > p.patience {
+		return pause
+	}
+	r := p.limiter.ReserveN(now, 1)
+	delay := max(r.DelayFrom(now), p.pausing.Sub(now))
+	if delay > p.patience {
+		r.CancelAt(now)
+	}
+	return delay
+}
+
+func (p *Pace) recover(now time.Time) {
+	for !p.slowed.IsZero() && now.Sub(p.slowed) >= recovery {
+		p.slowed = p.slowed.Add(recovery)
+		next := p.limiter.Limit() + p.full/10
+		if next >= p.full {
+			next, p.slowed = p.full, time.Time{}
+		}
+		p.limiter.SetLimitAt(now, next)
+	}
+}
+
+// refused halves the rate, and stops until the provider wants to hear from us again.
+func (p *Pace) refused(retryAfter time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.now()
+	if retryAfter <= 0 {
+		retryAfter = pauseUnknown
+	}
+	if until := now.Add(retryAfter); until.After(p.pausing) {
+		p.pausing = until
+	}
+	p.limiter.SetLimitAt(now, max(p.limiter.Limit()/2, p.full*lowest))
+	p.slowed = now
+}
+
+// Transport returns a transport whose every call keeps the pace.
+func (p *Pace) Transport(next http.RoundTripper) http.RoundTripper { return pacedTransport{p, next} }
+
+type pacedTransport struct {
+	pace *Pace
+	next http.RoundTripper
+}
+
+func (t pacedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	if err := t.pace.wait(r.Context()); err != nil {
+		if r.Body != nil {
+			r.Body.Close() // as a RoundTripper must, also with an error
+		}
+		return nil, err
+	}
+	return t.next.RoundTrip(r)
+}
+
+// Zone returns a zone whose provider, when it refuses for there being too many calls, slows
+// down the pace of all that use the credential.
+func (p *Pace) Zone(zone Zone) Zone { return pacedZone{zone, p} }
+
+type pacedZone struct {
+	Zone
+	pace *Pace
+}
+
+func (z pacedZone) Read(ctx context.Context, keys ...Key) []Reading {
+	readings := z.Zone.Read(ctx, keys...)
+	for _, r := range readings {
+		if z.heard(r.Err) {
+			break
+		}
+	}
+	return readings
+}
+
+func (z pacedZone) Apply(ctx context.Context, changes ...Change) []error {
+	errs := z.Zone.Apply(ctx, changes...)
+	for _, err := range errs {
+		if z.heard(err) {
+			break
+		}
+	}
+	return errs
+}
+
+// heard takes note of a refusal. What Pace itself has held back is none.
+func (z pacedZone) heard(err error) bool {
+	if KindOf(err) != RateLimited || errors.Is(err, errHeldBack) {
+		return false
+	}
+	e, _ := errors.AsType[*Error](err)
+	z.pace.refused(e.RetryAfter)
+	return true
+}
+
+var errHeldBack = errors.New("the calls with these credentials are used up for now")

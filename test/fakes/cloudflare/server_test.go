@@ -220,9 +220,9 @@ func TestValidation(t *testing.T) {
 		`{"type":"SPF","name":"b","content":"x"}`:                                     9019,
 		`{"type":"TXT","name":"a..b","content":"x"}`:                                  9000,
 		`{"type":"TXT","name":"` + x(64) + `","content":"x"}`:                         9000,
-		`{"type":"TXT","name":"b","content":""}`:                                      9101,
-		`{"type":"TXT","name":"b","content":"\"x"}`:                                   9102,
-		`{"type":"TXT","name":"b","content":"\"x\" y"}`:                               9102,
+		`{"type":"TXT","name":"b","content":""}`:                                      9601,
+		`{"type":"TXT","name":"b","content":"\"x"}`:                                   9602,
+		`{"type":"TXT","name":"b","content":"\"x\" y"}`:                               9602,
 		`{"type":"TXT","name":"b","content":"x","ttl":59}`:                            9021,
 		`{"type":"TXT","name":"b","content":"x","ttl":86401}`:                         9021,
 		`{"type":"TXT","name":"b","content":"x","ttl":0}`:                             9021,
@@ -230,7 +230,7 @@ func TestValidation(t *testing.T) {
 		`{"type":"TXT","name":"b"}`:                                                   9207,
 		`{"type":"TXT","name":"b","content":"x","nmae":"y"}`:                          9207,
 		`{"type":"TXT","name":"b","content":"\"` + x(4080) + `\""}`:                   0, // 16 strings
-		`{"type":"TXT","name":"b2","content":"\"` + x(4081) + `\""}`:                  9103,
+		`{"type":"TXT","name":"b2","content":"\"` + x(4081) + `\""}`:                  9603,
 		`{"type":"TXT","name":"t","content":"\"` + strings.Repeat("y", 4080) + `\""}`: 0, // 8000-odd characters with the quotes
 		`{"type":"A","name":"a","content":"192.0.2.1"}`:                               81058,
 		`{"type":"CNAME","name":"a","content":"x.example"}`:                           81053,
@@ -243,7 +243,7 @@ func TestValidation(t *testing.T) {
 			t.Errorf("%.80s: error %d, want %d", body, r.code(), code)
 		}
 	}
-	if r := post(`{"type":"TXT","name":"t","content":"\"%s\""}`, x(70)); r.code() != 9104 {
+	if r := post(`{"type":"TXT","name":"t","content":"\"%s\""}`, x(70)); r.code() != 9604 {
 		t.Errorf("combined size: %d", r.code())
 	}
 	strict := start(t, Config{AliasStandsAlone: true})

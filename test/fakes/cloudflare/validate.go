@@ -68,13 +68,13 @@ func (r *Record) validateContent() *apiError {
 // kept as it is (cloudflare-docs #30039).
 func (r *Record) validateTXT() *apiError {
 	if r.Content == "" {
-		return invalid(9101, "Content for TXT record must not be empty.")
+		return invalid(9601, "Content for TXT record must not be empty.")
 	}
 	size := len(r.Content) + len(r.Content)/255 + 1
 	if strings.HasPrefix(r.Content, `"`) {
 		strs, ok := parseStrings(r.Content)
 		if !ok {
-			return invalid(9102, "Content for TXT record must be properly quoted.")
+			return invalid(9602, "Content for TXT record must be properly quoted.")
 		}
 		size = 0
 		var split []string
@@ -91,7 +91,7 @@ func (r *Record) validateTXT() *apiError {
 		}
 	}
 	if size > maxRdata {
-		return invalid(9103, "The record exceeds the maximum wire format size of 4096 bytes.")
+		return invalid(9603, "The record exceeds the maximum wire format size of 4096 bytes.")
 	}
 	return nil
 }
@@ -156,7 +156,7 @@ func (s *Server) canStand(z *zone, r Record) *apiError {
 		}
 	}
 	if contents > maxContents {
-		return invalid(9104, "The combined content of all records with this name and type exceeds 8192 characters.")
+		return invalid(9604, "The combined content of all records with this name and type exceeds 8192 characters.")
 	}
 	return nil
 }

@@ -152,7 +152,7 @@ func (z *cloudflareZone) Read(ctx context.Context, keys ...Key) []Reading {
 			readings[i].Err = z.complete(err, "read", key)
 			continue
 		}
-		names = append(names, plainName(key.Name))
+		names = append(names, cloudflareName(key.Name))
 	}
 	if len(names) == 0 {
 		return readings
@@ -201,7 +201,7 @@ func (z *cloudflareZone) Apply(ctx context.Context, changes ...Change) []error {
 	return d.errs
 }
 
-// Capabilities: a change is at least one of the records that a batch may change.
+// Capabilities counts changes as one record each, the least that they can be.
 func (z *cloudflareZone) Capabilities() Capabilities {
 	return Capabilities{MinTTL: cloudflareMinTTL, MaxChanges: z.batchSize}
 }

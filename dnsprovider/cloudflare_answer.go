@@ -55,8 +55,8 @@ func (a *cloudflareAnswer) String() string {
 func (z *cloudflareZone) declined(a *cloudflareAnswer, key Key) error {
 	switch {
 	case a.status == http.StatusTooManyRequests:
-		return &Error{Kind: RateLimited, RetryAfter: retryAfter(a.header), Err: errors.New(
-			"Cloudflare wants fewer calls (HTTP 429): all tools of the token's user share 1200 calls in 5 minutes, so have the others make fewer")}
+		const text = "Cloudflare wants fewer calls (HTTP 429): all tools of the token's user share 1200 calls in 5 minutes, so have the others make fewer"
+		return &Error{Kind: RateLimited, RetryAfter: cloudflareRetryAfter(a.header), Err: explained{text, nil}}
 	case a.status/100 != 4 || a.status == http.StatusRequestTimeout:
 		return nil
 	case a.has(cloudflareAuthCodes), a.status == http.StatusUnauthorized, a.status == http.StatusForbidden && len(a.codes()) == 0:
@@ -109,21 +109,21 @@ func (z *cloudflareZone) unwritten(a *cloudflareAnswer, err error, key Key) erro
 }
 
 const (
-	// defaultRetryAfter is for how long Cloudflare blocks who went over the limit
+	// defaultCloudflarePause is for how long Cloudflare blocks who went over the limit
 	// (https://developers.cloudflare.com/fundamentals/api/reference/limits).
-	defaultRetryAfter = 5 * time.Minute
-	minRetryAfter     = time.Second
-	maxRetryAfter     = time.Hour
+	defaultCloudflarePause = 5 * time.Minute
+	minCloudflarePause     = time.Second
+	maxCloudflarePause     = time.Hour
 )
 
-// usedUp is the item of a Ratelimit field of which nothing remains, and the seconds until more
+// cloudflareUsedUp is the item of a Ratelimit field of which nothing remains, and the seconds until more
 // does: "default";r=0;t=30.
-var usedUp = regexp.MustCompile(`;\s*r=0\s*;\s*t=([0-9]{1,6})`)
+var cloudflareUsedUp = regexp.MustCompile(`;\s*r=0\s*;\s*t=([0-9]{1,6})`)
 
-// retryAfter returns how long the other side wants no call. A date is compared with the answer's
+// cloudflareRetryAfter returns how long the other side wants no call. A date is compared with the answer's
 // own (RFC 9110 §10.2.3), so that nobody's clock matters.
-func retryAfter(header http.Header) time.Duration {
-	after := defaultRetryAfter
+func cloudflareRetryAfter(header http.Header) time.Duration {
+	after := defaultCloudflarePause
 	value := header.Get("Retry-After")
 	at, atErr := http.ParseTime(value)
 	now, nowErr := http.ParseTime(header.Get("Date"))
@@ -131,9 +131,9 @@ func retryAfter(header http.Header) time.Duration {
 		after = time.Duration(seconds) * time.Second
 	} else if atErr == nil && nowErr == nil {
 		after = at.Sub(now)
-	} else if match := usedUp.FindStringSubmatch(header.Get("Ratelimit")); match != nil {
+	} else if match := cloudflareUsedUp.FindStringSubmatch(header.Get("Ratelimit")); match != nil {
 		seconds, _ := strconv.Atoi(match[1])
 		after = time.Duration(seconds) * time.Second
 	}
-	return min(max(after, minRetryAfter), maxRetryAfter)
+	return min(max(after, minCloudflarePause), maxCloudflarePause)
 }

@@ -71,7 +71,7 @@ func (z *cloudflareZone) order(index int, change Change) (order, error) {
 			return order{}, err
 		}
 		if i >= len(change.Remove) {
-			o.Posts = append(o.Posts, cloudflareDraft{Type: o.key.Type, Name: plainName(o.key.Name), Content: content, TTL: ttl, Proxied: proxied})
+			o.Posts = append(o.Posts, cloudflareDraft{Type: o.key.Type, Name: cloudflareName(o.key.Name), Content: content, TTL: ttl, Proxied: proxied})
 			continue
 		}
 		id, err := cloudflareID(change.Remove[i].Handle)
@@ -133,8 +133,8 @@ func (d *delivery) send(part []order) {
 	if err == nil {
 		return
 	}
-	switch kind := KindOf(err); {
-	case kind == Refused || kind == Changed:
+	switch KindOf(err) {
+	case Refused, Changed:
 		if half := len(part) / 2; half > 0 && len(a.codes()) > 0 {
 			if d.splits == 0 {
 				err = failure(Refused, err, "Cloudflare refuses it or something sent with it (%v), and so much else that the search was given up", a)
@@ -145,7 +145,7 @@ func (d *delivery) send(part []order) {
 			d.send(part[half:])
 			return
 		}
-	case kind == UnknownOutcome:
+	case UnknownOutcome:
 		d.halt = failure(Unreachable, err, "not sent, as it is not known what became of a change before it")
 	default:
 		d.halt = err

@@ -19,8 +19,8 @@ type cloudflareCase struct {
 	run    func(t *testing.T, e cloudflareEnv)
 }
 
-// lengths returns the lengths of the strings of a stored TXT record, none of which has escapes.
-func lengths(content string) []int {
+// storedLengths returns the lengths of the strings of a stored TXT record, none of which has escapes.
+func storedLengths(content string) []int {
 	var all []int
 	for _, s := range strings.Split(strings.Trim(content, `"`), `" "`) {
 		all = append(all, len(s))
@@ -90,7 +90,7 @@ var cloudflareCases = []cloudflareCase{
 				e.apply(t, Change{Seen: e.read(t, e.txt(label)), Add: []string{value}, TTL: time.Hour})
 				seen := e.read(t, e.txt(label))
 				wantValues(t, seen, value)
-				if diff := cmp.Diff(want, lengths(e.records(label, "TXT")[0].Content)); diff != "" {
+				if diff := cmp.Diff(want, storedLengths(e.records(label, "TXT")[0].Content)); diff != "" {
 					t.Errorf("%d octets: strings (-want +got):\n%s", n, diff)
 				}
 				e.apply(t, Change{Seen: seen, Remove: seen.Records, Add: []string{value[:n-1] + "!"}, TTL: time.Hour})
@@ -464,10 +464,12 @@ var cloudflareCases = []cloudflareCase{
 			if ours.Content != `"ours"` || ours.TTL != 60 {
 				t.Errorf("%+v", ours)
 			}
+			ours.TTL = 120
+			e.s.Put(e.id, ours)
 			seen = e.read(t, e.txt("mixed"))
 			e.apply(t, Change{Seen: seen, Remove: pickRecords(t, seen, "ours"), Add: []string{"ours again"}, TTL: time.Hour})
 			e.wantStill(t, others)
-			if got := e.everything()[ours.ID]; got.TTL != 60 || got.Content != `"ours again"` {
+			if got := e.everything()[ours.ID]; got.TTL != 120 || got.Content != `"ours again"` {
 				t.Errorf("%+v", got)
 			}
 		},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -28,33 +29,33 @@ func TestCloudflareFaults(t *testing.T) {
 		applied bool
 		text    string // in both
 	}{
-		"400":                     {cloudflare.Fault{Status: 400, Code: 1004}, Refused, Refused, false, "HTTP 400, error 1004"},
-		"400, no zone":            {cloudflare.Fault{Status: 400, Code: 1001}, ZoneNotFound, ZoneNotFound, false, "error 1001"},
-		"401":                     {cloudflare.Fault{Status: 401, Code: 10000}, Unauthorized, Unauthorized, false, "error 10000"},
-		"403":                     {cloudflare.Fault{Status: 403, Code: 10000}, Unauthorized, Unauthorized, false, "error 10000"},
-		"403 of the record":       {cloudflare.Fault{Status: 403, Code: 81062}, Refused, Refused, false, "error 81062"},
-		"403 in HTML":             {cloudflare.Fault{Status: 403}, Unauthorized, Unauthorized, false, "HTTP 403"},
-		"404 in HTML":             {cloudflare.Fault{Status: 404}, ZoneNotFound, ZoneNotFound, false, "HTTP 404"},
-		"408":                     {cloudflare.Fault{Status: 408}, Unreachable, UnknownOutcome, false, "HTTP 408"},
-		"413 in HTML":             {cloudflare.Fault{Status: 413}, Refused, Refused, false, "HTTP 413"},
-		"429":                     {cloudflare.Fault{Status: 429, Code: 10100}, RateLimited, RateLimited, false, "fewer calls"},
-		"429 in HTML":             {cloudflare.Fault{Status: 429}, RateLimited, RateLimited, false, "fewer calls"},
-		"500":                     {cloudflare.Fault{Status: 500, Code: 1000}, Unreachable, UnknownOutcome, false, "HTTP 500, error 1000"},
-		"500, applied":            {cloudflare.Fault{Status: 500, Code: 1000, Apply: true}, Unreachable, UnknownOutcome, true, "HTTP 500"},
-		"502 in HTML":             {cloudflare.Fault{Status: 502}, Unreachable, UnknownOutcome, false, "HTTP 502"},
-		"502 in HTML, applied":    {cloudflare.Fault{Status: 502, Apply: true}, Unreachable, UnknownOutcome, true, "HTTP 502"},
-		"503":                     {cloudflare.Fault{Status: 503, Code: 10013}, Unreachable, UnknownOutcome, false, "HTTP 503"},
-		"520":                     {cloudflare.Fault{Status: 520}, Unreachable, UnknownOutcome, false, "HTTP 520"},
-		"redirect":                {cloudflare.Fault{Status: 302, Header: http.Header{"Location": {"/"}}}, Unreachable, UnknownOutcome, false, "HTTP 302"},
-		"200 in HTML":             {cloudflare.Fault{Status: 200}, Unreachable, UnknownOutcome, false, "HTTP 200"},
-		"200, no success":         {cloudflare.Fault{Status: 200, Code: 1004}, Unreachable, UnknownOutcome, false, "HTTP 200, error 1004"},
-		"malformed":               {cloudflare.Fault{Malformed: true}, Unreachable, UnknownOutcome, true, "HTTP 200"},
-		"connection dropped":      {cloudflare.Fault{Drop: true, Times: 9}, Unreachable, UnknownOutcome, false, "closed the connection"},
-		"applied, then dropped":   {cloudflare.Fault{Drop: true, Apply: true, Times: 9}, Unreachable, UnknownOutcome, true, "closed the connection"},
-		"an answer without end":   {cloudflare.Fault{Huge: true}, Unreachable, UnknownOutcome, false, "longer than 32 MiB"},
-		"no result_info":          {cloudflare.Fault{NoResultInfo: true}, Unreachable, "", true, ""},
-		"lost without a word":     {cloudflare.Fault{Lose: true}, "", "", false, ""},
-		"the rate is really used": {cloudflare.Fault{Path: "never"}, "", "", true, ""},
+		"400":                   {cloudflare.Fault{Status: 400, Code: 1004}, Refused, Refused, false, "HTTP 400, error 1004"},
+		"400, no zone":          {cloudflare.Fault{Status: 400, Code: 1001}, ZoneNotFound, ZoneNotFound, false, "error 1001"},
+		"401":                   {cloudflare.Fault{Status: 401, Code: 10000}, Unauthorized, Unauthorized, false, "error 10000"},
+		"403":                   {cloudflare.Fault{Status: 403, Code: 10000}, Unauthorized, Unauthorized, false, "error 10000"},
+		"403 of the record":     {cloudflare.Fault{Status: 403, Code: 81062}, Refused, Refused, false, "error 81062"},
+		"403 in HTML":           {cloudflare.Fault{Status: 403}, Unauthorized, Unauthorized, false, "HTTP 403"},
+		"404 in HTML":           {cloudflare.Fault{Status: 404}, ZoneNotFound, ZoneNotFound, false, "HTTP 404"},
+		"408":                   {cloudflare.Fault{Status: 408}, Unreachable, UnknownOutcome, false, "HTTP 408"},
+		"413 in HTML":           {cloudflare.Fault{Status: 413}, Refused, Refused, false, "HTTP 413"},
+		"429":                   {cloudflare.Fault{Status: 429, Code: 10100}, RateLimited, RateLimited, false, "fewer calls"},
+		"429 in HTML":           {cloudflare.Fault{Status: 429}, RateLimited, RateLimited, false, "fewer calls"},
+		"500":                   {cloudflare.Fault{Status: 500, Code: 1000}, Unreachable, UnknownOutcome, false, "HTTP 500, error 1000"},
+		"500, applied":          {cloudflare.Fault{Status: 500, Code: 1000, Apply: true}, Unreachable, UnknownOutcome, true, "HTTP 500"},
+		"502 in HTML":           {cloudflare.Fault{Status: 502}, Unreachable, UnknownOutcome, false, "HTTP 502"},
+		"502 in HTML, applied":  {cloudflare.Fault{Status: 502, Apply: true}, Unreachable, UnknownOutcome, true, "HTTP 502"},
+		"503":                   {cloudflare.Fault{Status: 503, Code: 10013}, Unreachable, UnknownOutcome, false, "HTTP 503"},
+		"520":                   {cloudflare.Fault{Status: 520}, Unreachable, UnknownOutcome, false, "HTTP 520"},
+		"redirect":              {cloudflare.Fault{Status: 302, Header: http.Header{"Location": {"/"}}}, Unreachable, UnknownOutcome, false, "HTTP 302"},
+		"200 in HTML":           {cloudflare.Fault{Status: 200}, Unreachable, UnknownOutcome, false, "HTTP 200"},
+		"200, no success":       {cloudflare.Fault{Status: 200, Code: 1004}, Unreachable, UnknownOutcome, false, "HTTP 200, error 1004"},
+		"malformed":             {cloudflare.Fault{Malformed: true}, Unreachable, UnknownOutcome, true, "HTTP 200"},
+		"connection dropped":    {cloudflare.Fault{Drop: true, Times: 9}, Unreachable, UnknownOutcome, false, "closed the connection"},
+		"applied, then dropped": {cloudflare.Fault{Drop: true, Apply: true, Times: 9}, Unreachable, UnknownOutcome, true, "closed the connection"},
+		"a very long answer":    {cloudflare.Fault{Huge: true}, Unreachable, UnknownOutcome, true, "longer than 32 MiB"},
+		"no result_info":        {cloudflare.Fault{NoResultInfo: true}, Unreachable, "", true, ""},
+		"lost without a word":   {cloudflare.Fault{Lose: true}, "", "", false, ""},
+		"no fault":              {cloudflare.Fault{Path: "never"}, "", "", true, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := startCloudflare(t, cloudflare.Config{})
@@ -176,7 +177,7 @@ func TestCloudflareRetryAfter(t *testing.T) {
 		for name, value := range c.header {
 			header.Set(name, value)
 		}
-		if got := retryAfter(header); got != c.want {
+		if got := cloudflareRetryAfter(header); got != c.want {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
 	}
@@ -379,4 +380,41 @@ func TestCloudflarePanics(t *testing.T) {
 			wantNoError(t, z, key)
 		})
 	}
+}
+
+// Whatever an endpoint answers, there is a reading or an *Error, of bounded length.
+func FuzzCloudflareAnswer(f *testing.F) {
+	const record = `{"id":"a1","type":"TXT","name":"_dmarc.zone.example","content":"\"x\"","ttl":1}`
+	for _, body := range []string{
+		`{"success":true,"result":[` + record + `],"result_info":{"total_count":1}}`,
+		`{"success":true,"result":[` + record + `,` + record + `],"result_info":{"total_count":2}}`,
+		`{"success":true,"result":null,"result_info":{"total_count":-1}}`,
+		`{"success":true,"result":[{}],"result_info":{}}`,
+		`{"success":true,"result":{},"result_info":null}`,
+		`{"success":false,"errors":[{"code":1004,"error_chain":[{"code":9021,"error_chain":[{}]}]}]}`,
+		`{"success":"yes"}`, `[]`, `<html>`, ``,
+	} {
+		f.Add(200, body)
+		f.Add(400, body)
+	}
+	f.Fuzz(func(t *testing.T, status int, body string) {
+		z, err := NewCloudflare(CloudflareConfig{Token: cloudflareToken, Zone: "zone.example", Transport: transport(func(r *http.Request) (*http.Response, error) {
+			answer := &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body))}
+			if r.URL.Path == "/client/v4/zones" {
+				answer.StatusCode, answer.Body = 200, io.NopCloser(strings.NewReader(`{"success":true,"result":[{"id":"z1","name":"zone.example"}]}`))
+			}
+			return answer, nil
+		})})
+		if err != nil {
+			t.Fatal(err)
+		}
+		key := Key{"_dmarc.zone.example", TypeTXT}
+		_, readErr := readOne(t.Context(), z, key)
+		applyErr := applyOne(t.Context(), z, Change{Seen: RRset{Key: key}, Add: []string{"x"}, TTL: time.Hour})
+		for _, err := range []error{readErr, applyErr} {
+			if err != nil && (KindOf(err) == "" || len(err.Error()) > 500) {
+				t.Errorf("%T %v", err, err)
+			}
+		}
+	})
 }

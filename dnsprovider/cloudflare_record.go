@@ -45,9 +45,9 @@ func (r cloudflareRecord) ttl() time.Duration {
 // at resolvers. Only at the apex is that as it should be, because there a CNAME is never served
 // as such (https://developers.cloudflare.com/dns/cname-flattening).
 func cloudflareRRset(key Key, apex string, records []cloudflareRecord) (RRset, error) {
-	set, name := RRset{Key: key}, plainName(key.Name)
+	set, name := RRset{Key: key}, cloudflareName(key.Name)
 	for _, r := range records {
-		owner := plainName(r.Name)
+		owner := cloudflareName(r.Name)
 		if r.Type == "NS" && owner != apex && Within(name, owner) {
 			return RRset{}, delegated(owner)
 		}
@@ -65,7 +65,7 @@ func cloudflareRRset(key Key, apex string, records []cloudflareRecord) (RRset, e
 			}
 			set.Records = append(set.Records, Record{Value: value, Handle: r.handle()})
 		case r.Type == TypeCNAME && (name != apex || key.Type != TypeTXT):
-			set.Alias = plainName(r.Content)
+			set.Alias = cloudflareName(r.Content)
 		case key.Type == TypeCNAME && name != apex:
 			set.Shared = true
 		}
@@ -80,7 +80,7 @@ func (r cloudflareRecord) value() (string, error) {
 	case TypeTXT:
 		return unquoteTXT(r.Content)
 	case TypeCNAME:
-		return plainName(r.Content), nil
+		return cloudflareName(r.Content), nil
 	default:
 		addr, err := netip.ParseAddr(r.Content)
 		return addr.String(), err
@@ -115,9 +115,9 @@ func cloudflareTTL(ttl time.Duration) (int, error) {
 	return int(min(max(ttl, cloudflareMinTTL), cloudflareMaxTTL) / time.Second), nil
 }
 
-// plainName returns a name in canonical form and without needless escapes: the star of a
+// cloudflareName returns a name in canonical form and without needless escapes: the star of a
 // wildcard can be written * and \042 (RFC 1035 §5.1; the \052 of Route 53 is octal).
-func plainName(name string) string {
+func cloudflareName(name string) string {
 	if strings.Contains(name, `\`) {
 		wire := make([]byte, 255) // RFC 1035 §2.3.4
 		if _, err := dns.PackDomainName(dns.Fqdn(name), wire, 0, nil, false); err == nil {

@@ -26,13 +26,13 @@ const (
 	Delegated Kind = "Delegated"
 	// Refused: the provider understood and declined. Nothing was changed.
 	Refused Kind = "Refused"
+	// RateLimited: the provider wants fewer calls, or one at a time. Nothing was changed; try
+	// again after Error.RetryAfter, if it says so much.
+	RateLimited Kind = "RateLimited"
 	// UnknownOutcome: the change was sent and may or may not have happened; read again.
 	UnknownOutcome Kind = "UnknownOutcome"
 	// Invalid: the request or the configuration makes no sense. Nothing was sent.
 	Invalid Kind = "Invalid"
-	// RateLimited: the provider wants fewer calls. Nothing was changed; Error.RetryAfter says when
-	// to come back.
-	RateLimited Kind = "RateLimited"
 )
 
 // Error is an error of a Zone. Its text can go into a status condition: it says what was
@@ -44,7 +44,8 @@ type Error struct {
 	Server string // as configured
 	Err    error
 
-	// RetryAfter is how long the provider wants no call, with Kind RateLimited. It is not in the text.
+	// RetryAfter is the pause that the provider asked for, with RateLimited; 0: it named none.
+	// It is not part of the text, as it can be another each time.
 	RetryAfter time.Duration
 }
 

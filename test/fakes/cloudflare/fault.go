@@ -25,7 +25,7 @@ type Fault struct {
 	Drop         bool        // close the connection without an answer
 	Hang         bool        // no answer until the client has gone
 	Malformed    bool        // cut the answer in the middle of its JSON
-	Huge         bool        // an answer without end
+	Huge         bool        // begin the answer with 64 MiB of spaces, which JSON allows
 	NoResultInfo bool        // leave out result_info
 	PerPage      int         // give pages of this size, whatever was asked for
 }
@@ -63,5 +63,5 @@ func (s *Server) fault(r *http.Request) Fault {
 
 // replaces reports whether the call is answered by the fault and not carried out.
 func (f Fault) replaces() bool {
-	return !f.Apply && (f.Status != 0 || f.Drop || f.Hang || f.Huge)
+	return !f.Apply && (f.Status != 0 || f.Drop || f.Hang)
 }

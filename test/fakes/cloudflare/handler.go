@@ -160,14 +160,6 @@ func (s *Server) respond(w http.ResponseWriter, r *http.Request, a answer, fault
 		panic(http.ErrAbortHandler)
 	case fault.Drop:
 		panic(http.ErrAbortHandler)
-	case fault.Huge:
-		w.Header().Set("Content-Type", "application/json")
-		for r.Context().Err() == nil {
-			if _, err := w.Write([]byte(strings.Repeat(" ", 1<<16))); err != nil {
-				return
-			}
-		}
-		return
 	case fault.Status != 0 && fault.Code == 0:
 		w.Header().Set("Content-Type", "text/html; charset=UTF-8")
 		w.WriteHeader(fault.Status)
@@ -200,6 +192,9 @@ func (s *Server) respond(w http.ResponseWriter, r *http.Request, a answer, fault
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
+	if fault.Huge {
+		_, _ = w.Write(bytes.Repeat([]byte(" "), 64<<20))
+	}
 	_, _ = w.Write(encoded) // the client is gone, or asks again
 }
 

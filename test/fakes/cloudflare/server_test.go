@@ -228,7 +228,7 @@ func TestValidation(t *testing.T) {
 		`{"type":"TXT","name":"b","content":"x","ttl":0}`:                             9021,
 		`{"type":"TXT","name":"b","content":"x","proxied":true}`:                      9004,
 		`{"type":"TXT","name":"b"}`:                                                   9207,
-		`{"type":"TXT","name":"b","content":"x","nmae":"y"}`:                          9207,
+		`{"type":"TXT","name":"b","content":"x","nome":"y"}`:                          9207,
 		`{"type":"TXT","name":"b","content":"\"` + x(4080) + `\""}`:                   0, // 16 strings
 		`{"type":"TXT","name":"b2","content":"\"` + x(4081) + `\""}`:                  9603,
 		`{"type":"TXT","name":"t","content":"\"` + strings.Repeat("y", 4080) + `\""}`: 0, // 8000-odd characters with the quotes
@@ -346,7 +346,7 @@ func TestFaults(t *testing.T) {
 		"applied, dropped":         {Fault{Drop: true, Apply: true}, 0, "", true},
 		"lost":                     {Fault{Lose: true}, 200, `"success":true`, false},
 		"malformed":                {Fault{Malformed: true}, 200, `"errors"`, true},
-		"huge":                     {Fault{Huge: true}, 200, "    ", false},
+		"huge":                     {Fault{Huge: true}, 200, "    ", true},
 		"header":                   {Fault{Status: 429, Code: 1, Header: http.Header{"Retry-After": {"7"}}}, 429, "", false},
 		"another method, no fault": {Fault{Method: "GET", Status: 500}, 200, `"success":true`, true},
 		"another path, no fault":   {Fault{Path: "/batch", Status: 500}, 200, `"success":true`, true},

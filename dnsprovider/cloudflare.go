@@ -70,7 +70,7 @@ const (
 func NewCloudflare(cfg CloudflareConfig) (Zone, error) {
 	z := &cloudflareZone{
 		token:     strings.TrimSpace(cfg.Token), // files in Secrets like to end in a newline
-		apex:      Canonical(cfg.Zone),
+		apex:      cloudflareName(cfg.Zone),
 		givenID:   cfg.ZoneID,
 		timeout:   cmp.Or(cfg.Timeout, defaultCloudflareTimeout),
 		batchSize: cmp.Or(cfg.BatchSize, defaultCloudflareBatchSize),

@@ -31,6 +31,7 @@ type cloudflareEnvelope struct {
 	Errors     []cloudflareError `json:"errors"`
 	Result     json.RawMessage   `json:"result"`
 	ResultInfo *struct {
+		PerPage    int  `json:"per_page"`
 		TotalCount *int `json:"total_count"`
 	} `json:"result_info"`
 }

@@ -527,6 +527,44 @@ var cloudflareCases = []cloudflareCase{
 		},
 	},
 	{
+		name: "one name ends like another",
+		run: func(t *testing.T, e cloudflareEnv) {
+			for i := range 10 {
+				e.put("TXT", fmt.Sprintf("n%d", i), "x", 1)
+			}
+			e.put("TXT", "x_dmarc", "theirs", 1)
+			e.put("TXT", "_dmarc", "ours", 1)
+			e.s.Fail(cloudflare.Fault{Path: "/dns_records", PerPage: 2, Times: 1000})
+			readings := e.zone.Read(t.Context(), e.txt("x_dmarc"), e.txt("_dmarc"))
+			for i, want := range []string{"theirs", "ours"} {
+				if readings[i].Err != nil {
+					t.Fatal(readings[i].Err)
+				}
+				wantValues(t, readings[i].RRset, want)
+			}
+		},
+	},
+	{
+		name:   "totals are of the whole zone",
+		config: cloudflare.Config{WholeTotal: true},
+		run: func(t *testing.T, e cloudflareEnv) {
+			for i := range 10 {
+				e.put("TXT", "many", fmt.Sprint(i), 1)
+			}
+			e.put("TXT", "@", "x", 1)
+			wantValues(t, e.read(t, e.txt("@")), "x")
+			wantValues(t, e.read(t, e.txt("none")))
+			e.s.Fail(cloudflare.Fault{Path: "/dns_records", PerPage: 4, Times: 3})
+			if got := len(e.read(t, e.txt("many")).Records); got != 10 {
+				t.Errorf("%d records, want 10", got)
+			}
+			e.s.Fail(cloudflare.Fault{Path: "/dns_records", PerPage: 5, Times: 3}) // both pages are full
+			if got := len(e.read(t, e.txt("many")).Records); got != 10 {
+				t.Errorf("%d records, want 10", got)
+			}
+		},
+	},
+	{
 		name: "the zone changes between two pages",
 		run: func(t *testing.T, e cloudflareEnv) {
 			ids := make([]string, 6)

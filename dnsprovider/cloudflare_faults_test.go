@@ -418,3 +418,35 @@ func FuzzCloudflareAnswer(f *testing.F) {
 		}
 	})
 }
+
+// Lists that contradict themselves prove nothing.
+func TestCloudflareIncompleteLists(t *testing.T) {
+	const a, b = `{"id":"a1","type":"TXT","name":"zone.example","content":"x","ttl":1}`, `{"id":"b2","type":"TXT","name":"x.zone.example","content":"x","ttl":1}`
+	for name, c := range map[string]struct{ records, info string }{
+		"fewer than the total": {a, `{"per_page":5000,"total_count":2}`},
+		"more than the total":  {a + "," + b, `{"per_page":5000,"total_count":1}`},
+		"one twice":            {a + "," + a, `{"per_page":5000,"total_count":2}`},
+		"none of one":          {"", `{"per_page":5000,"total_count":1}`},
+		"no total":             {a, `{"per_page":5000}`},
+		"no size":              {a, `{"total_count":1}`},
+		"the same page again":  {a, `{"per_page":1,"total_count":3}`},
+		"no id":                {`{"type":"TXT","name":"zone.example","content":"x"}`, `{"per_page":5000,"total_count":1}`},
+		"an id with a space":   {strings.Replace(a, "a1", "a 1", 1), `{"per_page":5000,"total_count":1}`},
+	} {
+		z, err := NewCloudflare(CloudflareConfig{Token: cloudflareToken, Zone: "zone.example", Transport: transport(func(r *http.Request) (*http.Response, error) {
+			body := `{"success":true,"result":[{"id":"z1","name":"zone.example"}]}`
+			if strings.HasSuffix(r.URL.Path, "/dns_records") {
+				body = `{"success":true,"result":[` + c.records + `],"result_info":` + c.info + `}`
+			}
+			return &http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader(body))}, nil
+		})})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, reading := range z.Read(t.Context(), Key{"zone.example", TypeTXT}, Key{"none.zone.example", TypeTXT}) {
+			if KindOf(reading.Err) != Unreachable {
+				t.Errorf("%s: %+v, want Unreachable", name, reading)
+			}
+		}
+	}
+}

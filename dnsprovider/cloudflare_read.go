@@ -38,6 +38,7 @@ func (z *cloudflareZone) records(ctx context.Context, names []string) ([]cloudfl
 		}
 	}
 	var all []cloudflareRecord
+	seen := map[string]bool{}
 	for _, b := range branches {
 		filter := url.Values{"name.endswith": {b}}
 		if b == z.apex {
@@ -50,7 +51,12 @@ func (z *cloudflareZone) records(ctx context.Context, names []string) ([]cloudfl
 		if err != nil {
 			return nil, z.remember(err)
 		}
-		all = append(all, records...)
+		for _, r := range records {
+			if !seen[r.ID] { // the end of one name can be the end of another, too
+				seen[r.ID] = true
+				all = append(all, r)
+			}
+		}
 	}
 	return all, nil
 }
@@ -66,54 +72,63 @@ func branch(name, apex string) string {
 // list returns all records that pass the filter, or none and not complete if they are on more
 // pages than are wanted. The pages are one list only if nothing moved between them: the total
 // must stay, and no record may come twice. Anything less is no proof of absence.
+//
+// With a filter the total cannot be relied on: documented is the number "without any search
+// parameters", and seen is the number with them. Then the last page is the one that is not full.
 func (z *cloudflareZone) list(ctx context.Context, zoneID string, filter url.Values, mostPages int) (all []cloudflareRecord, complete bool, err error) {
 	seen, total := map[string]bool{}, 0
-	for page := 1; page <= mostPages; page++ {
-		records, count, err := z.page(ctx, zoneID, filter, page)
+	for number := 1; number <= mostPages; number++ {
+		page, err := z.page(ctx, zoneID, filter, number)
 		if err != nil {
 			return nil, false, err
 		}
-		if page == 1 {
-			total = count
+		if number == 1 {
+			total = page.total
 		}
-		for _, r := range records {
+		for _, r := range page.records {
 			if seen[r.ID] {
 				return nil, false, moved()
 			}
 			seen[r.ID] = true
 		}
-		all = append(all, records...)
-		switch {
-		case count != total || len(all) > total:
+		all = append(all, page.records...)
+		switch n := len(page.records); {
+		case page.total != total || len(all) > total:
 			return nil, false, moved()
-		case len(all) == total:
+		case len(all) == total, len(filter) > 0 && n < page.size:
 			return all, true, nil
-		case len(records) == 0:
+		case n == 0 || n < page.size:
 			return nil, false, moved()
-		case page == 1 && (total-1)/len(records) >= mostPages:
+		case number == 1 && (total-1)/n >= mostPages:
 			return nil, false, nil
 		}
 	}
 	return nil, false, moved()
 }
 
-// page returns one page, and how many records there are on all pages.
-func (z *cloudflareZone) page(ctx context.Context, zoneID string, filter url.Values, page int) ([]cloudflareRecord, int, error) {
+// cloudflarePageView is one page of a list.
+type cloudflarePageView struct {
+	records []cloudflareRecord
+	size    int // of a full page
+	total   int // records on all pages
+}
+
+func (z *cloudflareZone) page(ctx context.Context, zoneID string, filter url.Values, number int) (page cloudflarePageView, err error) {
 	query := maps.Clone(filter)
-	query.Set("page", strconv.Itoa(page))
+	query.Set("page", strconv.Itoa(number))
 	query.Set("per_page", strconv.Itoa(cloudflarePage))
 	a, err := z.get(ctx, "/zones/"+zoneID+"/dns_records", query)
 	if err != nil {
-		return nil, 0, err
+		return page, err
 	}
-	var records []cloudflareRecord
-	if json.Unmarshal(a.Result, &records) != nil || slices.ContainsFunc(records, func(r cloudflareRecord) bool { return !isCloudflareID(r.ID) }) {
-		return nil, 0, failure(Unreachable, nil, "Cloudflare's answer does not show the records: check the endpoint")
+	if json.Unmarshal(a.Result, &page.records) != nil || slices.ContainsFunc(page.records, func(r cloudflareRecord) bool { return !isCloudflareID(r.ID) }) {
+		return page, failure(Unreachable, nil, "Cloudflare's answer does not show the records: check the endpoint")
 	}
-	if a.ResultInfo == nil || a.ResultInfo.TotalCount == nil {
-		return nil, 0, failure(Unreachable, nil, "Cloudflare's answer does not say whether it is complete: check the endpoint")
+	if a.ResultInfo == nil || a.ResultInfo.TotalCount == nil || a.ResultInfo.PerPage < 1 {
+		return page, failure(Unreachable, nil, "Cloudflare's answer does not say whether it is complete: check the endpoint")
 	}
-	return records, *a.ResultInfo.TotalCount, nil
+	page.size, page.total = a.ResultInfo.PerPage, *a.ResultInfo.TotalCount
+	return page, nil
 }
 
 func moved() error {

@@ -65,7 +65,7 @@ func cloudflareRRset(key Key, apex string, records []cloudflareRecord) (RRset, e
 			}
 			set.Records = append(set.Records, Record{Value: value, Handle: r.handle()})
 		case r.Type == TypeCNAME && (name != apex || key.Type != TypeTXT):
-			set.Alias = cloudflareName(r.Content)
+			set.Alias = cmp.Or(cloudflareName(r.Content), ".")
 		case key.Type == TypeCNAME && name != apex:
 			set.Shared = true
 		}

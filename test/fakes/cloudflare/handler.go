@@ -135,7 +135,7 @@ func (s *Server) call(header http.Header, r *http.Request, path []string, fault 
 	case len(path) < 3 || path[2] != "dns_records":
 		return answer{err: errRoute}
 	case len(path) == 3 && r.Method == http.MethodGet:
-		return z.listRecords(query, fault.PerPage)
+		return z.listRecords(s.cfg, query, fault.PerPage)
 	}
 	before := slices.Clone(z.records)
 	a := s.change(z, r, path[3:])

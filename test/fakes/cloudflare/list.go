@@ -51,7 +51,7 @@ func lower(s string) string { return strings.ToLower(s) }
 
 // listRecords is GET /zones/{id}/dns_records:
 // https://developers.cloudflare.com/api/resources/dns/subresources/records/methods/list
-func (z *zone) listRecords(query url.Values, forcedPerPage int) answer {
+func (z *zone) listRecords(cfg Config, query url.Values, forcedPerPage int) answer {
 	page, perPage, err := pageOf(query, 100, 5000000)
 	if err != nil {
 		return answer{err: err}
@@ -100,7 +100,11 @@ func (z *zone) listRecords(query url.Values, forcedPerPage int) answer {
 			return 0
 		}
 	})
-	return paginate(found, page, perPage)
+	a := paginate(found, page, perPage)
+	if cfg.WholeTotal {
+		a.info.TotalCount = len(z.records)
+	}
+	return a
 }
 
 func pageOf(query url.Values, perPage, most int) (int, int, *apiError) {

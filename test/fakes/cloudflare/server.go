@@ -26,6 +26,10 @@ type Config struct {
 	Window   time.Duration // default 5 min
 	Now      func() time.Time
 
+	// WholeTotal has total_count be of the whole zone in filtered lists too, as the documents
+	// say. In the field it is of the records that pass the filter.
+	WholeTotal bool
+
 	// AliasStandsAlone refuses a CNAME beside records of any type. Cloudflare itself refuses it
 	// beside A, AAAA and CNAME only.
 	AliasStandsAlone bool

@@ -171,6 +171,13 @@ func TestList(t *testing.T) {
 	if first := c.do("GET", "?order=name", "").records(t)[0].Name; first != "_dmarc.example.com" {
 		t.Error(first)
 	}
+	whole := start(t, Config{WholeTotal: true})
+	for _, name := range []string{"a", "b", "c"} {
+		whole.s.Put(whole.zone, Record{Type: "TXT", Name: name + ".example.com", Content: "x", TTL: 1})
+	}
+	if info := whole.do("GET", "?name.exact=a.example.com", "").Info; *info != (resultInfo{1, 100, 1, 3, 1}) {
+		t.Errorf("%+v", info)
+	}
 	for _, query := range []string{"?name.endwith=x", "?per_page=0", "?page=x", "?match=none", "?per_page=5000001"} {
 		c.want(c.do("GET", query, ""), 400, 9208)
 	}

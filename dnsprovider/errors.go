@@ -81,6 +81,17 @@ func failure(kind Kind, cause error, format string, args ...any) error {
 	return &Error{Kind: kind, Err: explained{fmt.Sprintf(format, args...), cause}}
 }
 
+// completed says what was attempted and where. The error is a copy: one cause can stop many
+// changes, each of which has an Op of its own.
+func completed(err error, op, server string) error {
+	e := Error{Kind: Invalid, Err: err}
+	if known, ok := errors.AsType[*Error](err); ok {
+		e = *known
+	}
+	e.Op, e.Server = op, server
+	return &e
+}
+
 // networkReason puts a network error into stable words: without the local port that
 // net.OpError prints and without the resolver's address that net.DNSError prints.
 func networkReason(err error) string {

@@ -56,13 +56,18 @@ func (s *Server) RemoveZone(apex string) {
 // Set("example.com", "MX", "10 mx.example.com."). Without rdata it removes the RRset. A TXT
 // text must be quoted here, and cut into strings of 255 octets; SetTXT does both.
 func (s *Server) Set(name, rrtype string, rdata ...string) error {
+	return s.SetTTL(name, rrtype, s.cfg.TTL, rdata...)
+}
+
+// SetTTL is Set with a TTL of its own.
+func (s *Server) SetTTL(name, rrtype string, ttl time.Duration, rdata ...string) error {
 	code, ok := dns.StringToType[strings.ToUpper(rrtype)]
 	if !ok {
 		return fmt.Errorf("dnsserver: unknown record type %q", rrtype)
 	}
 	records := make([]dns.RR, len(rdata))
 	for i, data := range rdata {
-		rr, err := parseRecord(fmt.Sprintf("%s %d IN %s %s", dns.Fqdn(name), s.cfg.TTL/time.Second, rrtype, data))
+		rr, err := parseRecord(fmt.Sprintf("%s %d IN %s %s", dns.Fqdn(name), ttl/time.Second, rrtype, data))
 		if err != nil {
 			return err
 		}

@@ -40,8 +40,9 @@ type CloudflareConfig struct {
 	// configuration from reaching addresses that it should not. No proxy is used.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
-	// Transport makes the calls in place of one around Dial. It must not follow redirects.
-	Transport http.RoundTripper
+	// Wrap returns what the calls go through, given what makes them; nil adds nothing. The place to
+	// pace and count calls. An *Error that it returns is taken for one that nothing was sent with.
+	Wrap func(http.RoundTripper) http.RoundTripper
 }
 
 const (
@@ -74,10 +75,10 @@ func NewCloudflare(cfg CloudflareConfig) (Zone, error) {
 		givenID:   cfg.ZoneID,
 		timeout:   cmp.Or(cfg.Timeout, defaultCloudflareTimeout),
 		batchSize: cmp.Or(cfg.BatchSize, defaultCloudflareBatchSize),
-		transport: cfg.Transport,
 	}
-	if z.transport == nil {
-		z.transport = cloudflareTransport(cfg.Dial, z.timeout)
+	z.transport = cloudflareTransport(cfg.Dial, z.timeout)
+	if cfg.Wrap != nil {
+		z.transport = cfg.Wrap(z.transport)
 	}
 	endpoint, err := url.Parse(strings.TrimSuffix(cmp.Or(cfg.Endpoint, cloudflareEndpoint), "/"))
 	if err == nil {
@@ -85,9 +86,6 @@ func NewCloudflare(cfg CloudflareConfig) (Zone, error) {
 		err = z.validate(endpoint)
 	} else {
 		err = errors.New("endpoint: not a URL") // its text could hold a password
-	}
-	if err == nil && cfg.Dial != nil && cfg.Transport != nil {
-		err = errors.New("dial: a transport is given, which makes its own connections")
 	}
 	if err != nil {
 		return nil, &Error{Kind: Invalid, Op: "configure cloudflare", Server: z.server, Err: err}

@@ -98,6 +98,9 @@ func (z *cloudflareZone) call(ctx context.Context, method, path string, query ur
 	if err == nil {
 		return answer, nil
 	}
+	if held, ok := errors.AsType[*Error](err); ok {
+		return nil, held // by what the call goes through: see CloudflareConfig.Wrap
+	}
 	if ctxErr := ctx.Err(); ctxErr != nil {
 		err = ctxErr // the cause of whatever the transport calls it
 	}

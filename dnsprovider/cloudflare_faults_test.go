@@ -334,6 +334,11 @@ type transport func(*http.Request) (*http.Response, error)
 
 func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
+// instead has all calls go to f.
+func instead(f transport) func(http.RoundTripper) http.RoundTripper {
+	return func(http.RoundTripper) http.RoundTripper { return f }
+}
+
 type panicking struct{}
 
 func (panicking) Read([]byte) (int, error) { panic("in the body") }
@@ -358,7 +363,7 @@ func TestCloudflarePanics(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			broken := false
 			z := e.open(t, func(c *CloudflareConfig) {
-				c.Transport = transport(func(r *http.Request) (*http.Response, error) {
+				c.Wrap = instead(func(r *http.Request) (*http.Response, error) {
 					if broken {
 						return fail(r)
 					}
@@ -398,7 +403,7 @@ func FuzzCloudflareAnswer(f *testing.F) {
 		f.Add(400, body)
 	}
 	f.Fuzz(func(t *testing.T, status int, body string) {
-		z, err := NewCloudflare(CloudflareConfig{Token: cloudflareToken, Zone: "zone.example", Transport: transport(func(r *http.Request) (*http.Response, error) {
+		z, err := NewCloudflare(CloudflareConfig{Token: cloudflareToken, Zone: "zone.example", Wrap: instead(func(r *http.Request) (*http.Response, error) {
 			answer := &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body))}
 			if r.URL.Path == "/client/v4/zones" {
 				answer.StatusCode, answer.Body = 200, io.NopCloser(strings.NewReader(`{"success":true,"result":[{"id":"z1","name":"zone.example"}]}`))
@@ -433,7 +438,7 @@ func TestCloudflareIncompleteLists(t *testing.T) {
 		"no id":                {`{"type":"TXT","name":"zone.example","content":"x"}`, `{"per_page":5000,"total_count":1}`},
 		"an id with a space":   {strings.Replace(a, "a1", "a 1", 1), `{"per_page":5000,"total_count":1}`},
 	} {
-		z, err := NewCloudflare(CloudflareConfig{Token: cloudflareToken, Zone: "zone.example", Transport: transport(func(r *http.Request) (*http.Response, error) {
+		z, err := NewCloudflare(CloudflareConfig{Token: cloudflareToken, Zone: "zone.example", Wrap: instead(func(r *http.Request) (*http.Response, error) {
 			body := `{"success":true,"result":[{"id":"z1","name":"zone.example"}]}`
 			if strings.HasSuffix(r.URL.Path, "/dns_records") {
 				body = `{"success":true,"result":[` + c.records + `],"result_info":` + c.info + `}`

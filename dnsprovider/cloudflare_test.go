@@ -443,9 +443,6 @@ func TestCloudflareConfig(t *testing.T) {
 		},
 		"timeout":    {func(c *CloudflareConfig) { c.Timeout = -time.Second }},
 		"batch size": {func(c *CloudflareConfig) { c.BatchSize = -1 }},
-		"dial": {func(c *CloudflareConfig) {
-			c.Transport, c.Dial = cloudflareTransport(nil, time.Second), dialNowhere
-		}},
 	} {
 		for i, spoil := range spoils {
 			bad := good

@@ -139,3 +139,33 @@ type holdingZone struct{ Zone }
 func (holdingZone) Read(context.Context, ...Key) []Reading {
 	return []Reading{{Err: &Error{Kind: RateLimited, Err: errHeldBack}}}
 }
+
+// A call that is held back says so, through each adapter, and nothing is sent.
+func TestAdaptersPassOnWhatIsHeldBack(t *testing.T) {
+	spent := NewPace(0.001, 1, time.Second, time.Now)
+	spent.limiter.AllowN(time.Now(), 1)
+	next := &okTransport{}
+	wrap := func(http.RoundTripper) http.RoundTripper { return spent.Transport(next) }
+	cloudflare, err := NewCloudflare(CloudflareConfig{Token: cloudflareToken, Zone: "zone.example", ZoneID: strings.Repeat("a", 32), Wrap: wrap})
+	if err != nil {
+		t.Fatal(err)
+	}
+	route53, err := NewRoute53(Route53Config{Zone: "zone.example", ZoneID: "Z1", AccessKeyID: "AKIA", SecretAccessKey: "x", Wrap: wrap})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, z := range map[string]Zone{"cloudflare": cloudflare, "route53": route53} {
+		key := Key{"_dmarc.zone.example", TypeTXT}
+		_, readErr := readOne(t.Context(), z, key)
+		applyErr := applyOne(t.Context(), z, Change{Seen: RRset{Key: key}, Add: []string{"x"}, TTL: time.Hour})
+		for _, err := range []error{readErr, applyErr} {
+			e, _ := errors.AsType[*Error](err)
+			if e == nil || e.Kind != RateLimited || e.RetryAfter < time.Minute || !errors.Is(err, errHeldBack) || !strings.Contains(err.Error(), "_dmarc.zone.example") {
+				t.Errorf("%s: got %+v", name, err)
+			}
+		}
+	}
+	if next.calls != 0 {
+		t.Errorf("%d calls were sent", next.calls)
+	}
+}

@@ -15,7 +15,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/route53"
-	"github.com/miekg/dns"
 )
 
 // Route53Config is how to reach a public hosted zone of Amazon Route 53.
@@ -42,6 +41,10 @@ type Route53Config struct {
 	// Dial connects to the API; nil is a plain net.Dialer. The place to keep a user's
 	// configuration from reaching addresses that it should not.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+	// Wrap returns what the calls go through, given what makes them; nil adds nothing. The place to
+	// pace and count calls. An *Error that it returns is taken for one that nothing was sent with.
+	Wrap func(http.RoundTripper) http.RoundTripper
 }
 
 const (
@@ -105,6 +108,9 @@ func newRoute53(cfg Route53Config) (*route53Zone, error) {
 		turn:    make(chan struct{}, 1),
 		given:   cfg.ZoneID != "",
 		id:      cfg.ZoneID,
+	}
+	if cfg.Wrap != nil {
+		z.http.Transport = cfg.Wrap(z.http.Transport)
 	}
 	options := route53.Options{
 		Region:      cfg.Region,
@@ -209,31 +215,16 @@ func (z *route53Zone) Capabilities() Capabilities {
 }
 
 func (z *route53Zone) check(key Key) error {
-	if _, ok := typeCodes[key.Type]; !ok {
-		return failure(Invalid, nil, "record type %q is not one of TXT, CNAME, A, AAAA", key.Type)
-	}
-	if _, ok := dns.IsDomainName(key.Name); !ok || key.Name == "" {
-		return failure(Invalid, nil, "the name is not a domain name, or is too long")
-	}
-	if key.Name != Canonical(key.Name) {
-		return failure(Invalid, nil, "the name is not in canonical form: want %q", Canonical(key.Name))
+	if err := key.check(z.apex); err != nil {
+		return err
 	}
 	// An escape means one thing in a zone file (RFC 1035 §5.1, decimal) and another at Route 53 (octal).
 	if !plainName(strings.TrimPrefix(key.Name, "*.")) {
 		return failure(Invalid, nil, "the name has other characters than letters, digits, hyphen and underscore")
 	}
-	if !Within(key.Name, z.apex) {
-		return failure(Invalid, nil, "the name is not within zone %s", z.apex)
-	}
 	return nil
 }
 
-// complete fills in what was attempted and where. The error is copied: several keys can share it.
 func (z *route53Zone) complete(err error, verb string, key Key) error {
-	e := Error{Kind: Invalid, Err: err}
-	if known, ok := errors.AsType[*Error](err); ok {
-		e = *known
-	}
-	e.Op, e.Server = verb+" "+key.String(), z.server
-	return &e
+	return completed(err, verb+" "+key.String(), z.server)
 }

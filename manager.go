@@ -31,7 +31,6 @@ import (
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
 	"github.com/maildomain/maildomain-operator/controllers"
-	"github.com/maildomain/maildomain-operator/dnsprovider"
 	"github.com/maildomain/maildomain-operator/probe"
 )
 
@@ -49,6 +48,7 @@ type managerFlags struct {
 	timeout      time.Duration
 	poll, resync time.Duration
 	workers      int
+	ambient      bool
 	leaderElect  bool
 	metrics      string
 	health       string
@@ -70,6 +70,7 @@ func parseManagerFlags(args []string, stderr io.Writer) (managerFlags, error) {
 	set.DurationVar(&f.timeout, "provider-timeout", 10*time.Second, "`time` that one call to a DNS provider may take")
 	set.DurationVar(&f.poll, "poll", 5*time.Second, "`time` between looks while something is under way")
 	set.DurationVar(&f.resync, "resync", 10*time.Minute, "`time` between looks otherwise")
+	set.BoolVar(&f.ambient, "ambient-credentials", false, "let ClusterDNSProviders of Route 53 without keys use the identity that this process has at AWS")
 	set.IntVar(&f.workers, "workers", 8, "`number` of MailDomains that are worked on at the same time")
 	set.BoolVar(&f.leaderElect, "leader-elect", false, "of several replicas let one write")
 	set.StringVar(&f.metrics, "metrics-listen", "0", "`address` of the metrics; 0: none")
@@ -144,19 +145,18 @@ func manager(ctx context.Context, args []string, stderr io.Writer) error {
 		Resolver: resolver,
 		Prober:   probe.NewProber(probe.Options{Resolver: resolver, Port: uint16(f.dnsPort), AllowPrivate: allowed}),
 		Fetcher:  &probe.PolicyFetcher{Resolver: resolver, Roots: roots, Port: uint16(f.policyPort), AllowPrivate: allowed},
-		RFC2136:  dnsprovider.NewRFC2136,
+		Accounts: &controllers.Accounts{Clock: clock.RealClock{}, Timeout: f.timeout, Ambient: f.ambient, Called: countCalls()},
 
-		Namespace:       f.namespace,
-		OwnerID:         f.ownerID,
-		ProviderTimeout: f.timeout,
-		AllowPrivate:    allowed,
-		Poll:            f.poll,
-		Resync:          f.resync,
+		Namespace:    f.namespace,
+		OwnerID:      f.ownerID,
+		AllowPrivate: allowed,
+		Poll:         f.poll,
+		Resync:       f.resync,
 	}
 	if err := reconciler.SetupWithManager(mgr, controller.Options{MaxConcurrentReconciles: f.workers}); err != nil {
 		return err
 	}
-	providers := &controllers.ProviderReconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: clock.RealClock{}, Namespace: f.namespace}
+	providers := &controllers.ProviderReconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: clock.RealClock{}, Namespace: f.namespace, Ambient: f.ambient}
 	if err := providers.SetupWithManager(mgr, controller.Options{}); err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"syscall"
 
 	"golang.org/x/net/publicsuffix"
@@ -84,24 +85,16 @@ func (r *Reconciler) findProvider(ctx context.Context, md *v1alpha1.MailDomain) 
 			fmt.Sprintf("%s %s is not for %s: add the domain to its spec.domains, or refer to another provider", ref.Kind, ref.Name, md.Spec.Domain)}
 		return p, nil
 	}
-	secret, why, err := checkProvider(ctx, r.Reader, &spec, providerRoom{ref.Kind, ref.Name, namespace})
+	secrets, why, err := checkProvider(ctx, r.Reader, &spec, providerRoom{ref.Kind, ref.Name, namespace}, r.Accounts.Ambient)
 	if err != nil || why.bad() {
 		p.verdict = why
 		return p, err
 	}
 	p.open = func(zone string) (dnsprovider.Zone, error) {
-		config := dnsprovider.RFC2136Config{
-			Server:       spec.RFC2136.Server,
-			Zone:         zone,
-			KeyName:      spec.RFC2136.TSIG.KeyName,
-			KeyAlgorithm: string(spec.RFC2136.TSIG.AlgorithmOrDefault()),
-			KeySecret:    secret,
-			Timeout:      r.ProviderTimeout,
-		}
 		if ref.Kind == v1alpha1.KindDNSProvider {
-			config.Dial = r.dialAllowed
+			return r.Accounts.zone(&spec, secrets, zone, r.dialAllowed)
 		}
-		return r.RFC2136(config)
+		return r.Accounts.zone(&spec, secrets, zone, nil)
 	}
 	return p, nil
 }
@@ -119,19 +112,37 @@ type providerRoom struct {
 }
 
 // checkProvider looks at all that can be known of a provider without asking it, and returns its
-// credentials.
-func checkProvider(ctx context.Context, reader client.Reader, spec *v1alpha1.DNSProviderSpec, in providerRoom) (secret string, why verdict, err error) {
+// credentials. ambient: the operator's own identity may be used, by those whom an administrator
+// wrote.
+func checkProvider(ctx context.Context, reader client.Reader, spec *v1alpha1.DNSProviderSpec, in providerRoom, ambient bool) (secrets []string, why verdict, err error) {
 	for _, d := range spec.Domains {
 		if suffix, icann := publicsuffix.PublicSuffix(d); icann && suffix == d {
-			return "", verdict{v1alpha1.ReasonProviderInvalid,
+			return nil, verdict{v1alpha1.ReasonProviderInvalid,
 				fmt.Sprintf("%s %s: spec.domains holds %s, a public suffix under which strangers register: list the domains that are yours", in.kind, in.name, d)}, nil
 		}
 	}
-	if spec.RFC2136 == nil {
-		return "", verdict{v1alpha1.ReasonUnsupported,
-			fmt.Sprintf("%s %s is of type %s, which this version can't write to: use rfc2136, or leave spec.dns.providerRef out and publish status.plan by hand", in.kind, in.name, spec.Type())}, nil
+	b, known := backends[spec.Type()]
+	if !known {
+		return nil, verdict{v1alpha1.ReasonUnsupported,
+			fmt.Sprintf("%s %s is of a type that this version can't write to: use another, or leave spec.dns.providerRef out and publish status.plan by hand", in.kind, in.name)}, nil
 	}
-	return secretValue(ctx, reader, in.secrets, spec.RFC2136.TSIG.SecretRef)
+	if b.refuses != nil {
+		if why = b.refuses(spec, ambient && in.kind == v1alpha1.KindClusterDNSProvider); why.bad() {
+			return nil, verdict{why.reason, fmt.Sprintf("%s %s: %s", in.kind, in.name, why.message)}, nil
+		}
+	}
+	for _, ref := range b.secrets(spec) {
+		value, why, err := secretValue(ctx, reader, in.secrets, ref)
+		if err != nil || why.bad() {
+			return nil, why, err
+		}
+		// Files in Secrets like to end in a line end.
+		if value = strings.TrimSpace(value); value == "" {
+			return nil, verdict{v1alpha1.ReasonCredentialsNotFound, fmt.Sprintf("Secret %s in namespace %s has nothing under the key %s: put the credential there", ref.Name, in.secrets, ref.Key)}, nil
+		}
+		secrets = append(secrets, value)
+	}
+	return secrets, verdict{}, nil
 }
 
 // grants reports whether one of the grants covers the MailDomain's namespace and domain.
@@ -210,6 +221,10 @@ func providerVerdict(err error) verdict {
 		reason = v1alpha1.ReasonUnknownOutcome
 	case dnsprovider.Invalid:
 		reason = v1alpha1.ReasonProviderInvalid
+	case dnsprovider.RateLimited:
+		reason = v1alpha1.ReasonRateLimited
+	case dnsprovider.Unsupported:
+		reason = v1alpha1.ReasonUnsupported
 	}
 	return verdict{reason, firstLine(err)}
 }
@@ -217,7 +232,7 @@ func providerVerdict(err error) verdict {
 // ofProvider reports whether the reason speaks of the provider as a whole, not of one record.
 func ofProvider(reason string) bool {
 	switch reason {
-	case v1alpha1.ReasonUnauthorized, v1alpha1.ReasonUnreachable, v1alpha1.ReasonZoneNotFound, v1alpha1.ReasonTargetNotAllowed, v1alpha1.ReasonProviderInvalid:
+	case v1alpha1.ReasonUnauthorized, v1alpha1.ReasonUnreachable, v1alpha1.ReasonZoneNotFound, v1alpha1.ReasonTargetNotAllowed, v1alpha1.ReasonProviderInvalid, v1alpha1.ReasonRateLimited:
 		return true
 	}
 	return false

@@ -23,6 +23,7 @@ type ProviderReconciler struct {
 	Reader    client.Reader // past any cache: for Secrets
 	Clock     clock.PassiveClock
 	Namespace string // the operator's own, with the Secrets of ClusterDNSProviders
+	Ambient   bool   // as in Accounts
 }
 
 // Reconcile takes a request without a namespace for a ClusterDNSProvider.
@@ -46,7 +47,7 @@ func (r *ProviderReconciler) Reconcile(ctx context.Context, req ctrl.Request) (c
 	}
 	old := object.DeepCopyObject().(client.Object)
 	before := status.DeepCopy()
-	_, why, err := checkProvider(ctx, r.Reader, spec, in)
+	_, why, err := checkProvider(ctx, r.Reader, spec, in, r.Ambient)
 	if err != nil {
 		return ctrl.Result{}, err
 	}

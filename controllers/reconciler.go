@@ -29,12 +29,10 @@ type Reconciler struct {
 	Prober   *probe.Prober
 	Fetcher  *probe.PolicyFetcher
 
-	// RFC2136 opens a zone behind a server that takes dynamic updates: dnsprovider.NewRFC2136.
-	RFC2136 func(dnsprovider.RFC2136Config) (dnsprovider.Zone, error)
+	Accounts *Accounts
 
-	Namespace       string // the operator's own
-	OwnerID         string // of this installation, in registry records
-	ProviderTimeout time.Duration
+	Namespace string // the operator's own
+	OwnerID   string // of this installation, in registry records
 	// AllowPrivate says which addresses that are not public a user's configuration may point at.
 	AllowPrivate func(netip.Addr) bool
 

@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -154,7 +155,7 @@ func (r *Reconciler) decide(ctx context.Context, s *scope, jobs []*job) {
 	for zone, jobs := range r.byZone(s, jobs) {
 		for i, seen := range zone.Read(ctx, keysOf(jobs)...) {
 			if seen.Err != nil {
-				s.failed(jobs[i], providerVerdict(seen.Err))
+				s.failed(jobs[i], seen.Err)
 				continue
 			}
 			r.decideOne(ctx, s, jobs[i], seen.RRset)
@@ -243,7 +244,7 @@ func (r *Reconciler) apply(ctx context.Context, s *scope, jobs []*job) {
 		var sent []*job
 		for i, err := range zone.Apply(ctx, changes...) {
 			if err != nil && dnsprovider.KindOf(err) != dnsprovider.UnknownOutcome {
-				s.failed(jobs[i], providerVerdict(err))
+				s.failed(jobs[i], err)
 			} else {
 				sent = append(sent, jobs[i])
 			}
@@ -253,7 +254,7 @@ func (r *Reconciler) apply(ctx context.Context, s *scope, jobs []*job) {
 		}
 		for i, seen := range zone.Read(ctx, keysOf(sent)...) {
 			if seen.Err != nil {
-				s.failed(sent[i], providerVerdict(seen.Err))
+				s.failed(sent[i], seen.Err)
 				continue
 			}
 			r.settle(ctx, s, sent[i], seen.RRset)
@@ -268,7 +269,7 @@ func (r *Reconciler) settle(ctx context.Context, s *scope, j *job, seen dnsprovi
 	case j.decision.Verb == dnsprovider.Conflict && again.Change.Empty():
 		s.book.Settle(j.slot.Key, string(j.slot.Purpose), "")
 	case j.decision.Verb == dnsprovider.Conflict || again.Verb != dnsprovider.Keep:
-		s.failed(j, verdict{v1alpha1.ReasonUnknownOutcome, fmt.Sprintf("%s: the change was sent and does not show: it is read and tried again", j.slot.Key)})
+		j.fail(verdict{v1alpha1.ReasonUnknownOutcome, fmt.Sprintf("%s: the change was sent and does not show: it is read and tried again", j.slot.Key)})
 	default:
 		s.book.Settle(j.slot.Key, string(j.slot.Purpose), again.Value)
 		delete(s.looks, j.slot.Name) // the world has changed
@@ -290,11 +291,16 @@ func (j *job) fail(why verdict) {
 	j.fact.state, j.fact.verdict = v1alpha1.RecordFailed, why
 }
 
-// failed notes that the job came to nothing, and whether the provider as a whole is to blame.
-func (s *scope) failed(j *job, why verdict) {
+// failed notes that the job came to nothing, whether the provider as a whole is to blame, and when
+// it wants to hear from us again.
+func (s *scope) failed(j *job, err error) {
+	why := providerVerdict(err)
 	j.fail(why)
 	if ofProvider(why.reason) {
 		s.block(v1alpha1.ConditionProviderReady, why)
+	}
+	if e, ok := errors.AsType[*dnsprovider.Error](err); ok && e.Kind == dnsprovider.RateLimited {
+		s.again(e.RetryAfter)
 	}
 }
 

@@ -133,14 +133,11 @@ func (w *world) restart() {
 	})
 	w.r = &Reconciler{
 		Client: counting, Reader: w.api, Clock: w.clock, Events: w.events,
-		Resolver: resolver,
-		Prober:   probe.NewProber(probe.Options{Resolver: resolver, Port: w.dns.AddrPort().Port(), Timeout: 10 * time.Second, AllowPrivate: loopback}),
-		Fetcher:  &probe.PolicyFetcher{Resolver: resolver, Roots: w.roots, Port: w.fetchPort, Timeout: 10 * time.Second, AllowPrivate: loopback},
-		RFC2136: func(config dnsprovider.RFC2136Config) (dnsprovider.Zone, error) {
-			zone, err := dnsprovider.NewRFC2136(config)
-			return countingZone{zone, w}, err
-		},
-		Namespace: w.operator, OwnerID: "test", ProviderTimeout: 5 * time.Second, AllowPrivate: loopback,
+		Resolver:  resolver,
+		Prober:    probe.NewProber(probe.Options{Resolver: resolver, Port: w.dns.AddrPort().Port(), Timeout: 10 * time.Second, AllowPrivate: loopback}),
+		Fetcher:   &probe.PolicyFetcher{Resolver: resolver, Roots: w.roots, Port: w.fetchPort, Timeout: 10 * time.Second, AllowPrivate: loopback},
+		Accounts:  &Accounts{Clock: w.clock, Timeout: 5 * time.Second, around: func(zone dnsprovider.Zone) dnsprovider.Zone { return countingZone{zone, w} }},
+		Namespace: w.operator, OwnerID: "test", AllowPrivate: loopback,
 		Poll: time.Second, Resync: 10 * time.Minute,
 	}
 	w.snapshot = &SnapshotWriter{Client: w.api, Reader: w.api, Namespace: w.operator, Dir: w.snapshot.dir(w.t)}

@@ -1,0 +1,151 @@
+package controllers
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"maps"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"k8s.io/utils/clock"
+
+	"github.com/maildomain/maildomain-operator/api/v1alpha1"
+	"github.com/maildomain/maildomain-operator/dnsprovider"
+)
+
+// Accounts opens zones, and keeps them: what they have found out (the id of a zone), their
+// connections, and the pace that all calls with one credential keep together.
+type Accounts struct {
+	Clock   clock.PassiveClock
+	Timeout time.Duration // of one call
+	// Ambient lets ClusterDNSProviders of Route 53 use the operator's own identity at AWS.
+	Ambient bool
+	// Called is told of each call to a provider's API; nil: nobody is.
+	Called func(v1alpha1.ProviderType)
+
+	around func(dnsprovider.Zone) dnsprovider.Zone // tests: what a zone is seen through
+
+	mu       sync.Mutex
+	accounts map[[sha256.Size]byte]*account
+	swept    time.Time
+}
+
+// account is what is shared by the zones that are reached with one credential in one way.
+type account struct {
+	used      time.Time
+	pace      *dnsprovider.Pace // nil: none
+	transport http.RoundTripper // of all its zones; nil before the first
+	zones     map[string]dnsprovider.Zone
+}
+
+const (
+	// linger is how long a wish waits for others that can go with it.
+	linger = 20 * time.Millisecond
+	// patience is how long a worker waits for its turn; beyond, the MailDomain comes back later.
+	patience = 2 * time.Second
+	// idle is how long an account is kept that nobody uses.
+	idle = time.Hour
+)
+
+// zone returns the zone at apex. dial is how a user's configuration may reach its target; nil:
+// anywhere.
+func (a *Accounts) zone(spec *v1alpha1.DNSProviderSpec, secrets []string, apex string, dial func(ctx context.Context, network, address string) (net.Conn, error)) (dnsprovider.Zone, error) {
+	id, err := json.Marshal(struct {
+		Spec     v1alpha1.DNSProviderSpec
+		Secrets  []string
+		Anywhere bool
+	}{reach(spec), secrets, dial == nil})
+	if err != nil {
+		return nil, err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now := a.Clock.Now()
+	a.sweep(now)
+	if a.accounts == nil {
+		a.accounts = map[[sha256.Size]byte]*account{}
+	}
+	key := sha256.Sum256(id) // and not the credentials themselves
+	known, ok := a.accounts[key]
+	if !ok {
+		known = &account{pace: a.pace(spec), zones: map[string]dnsprovider.Zone{}}
+		a.accounts[key] = known
+	}
+	known.used = now
+	if zone, ok := known.zones[apex]; ok {
+		return zone, nil
+	}
+	zone, err := backends[spec.Type()].open(opening{
+		spec: spec, secrets: secrets, zone: apex, timeout: a.Timeout, dial: dial,
+		wrap: func(next http.RoundTripper) http.RoundTripper { return a.wrap(known, spec.Type(), next) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	if known.pace != nil {
+		zone = known.pace.Zone(zone)
+	}
+	if zone.Capabilities().MaxChanges > 1 {
+		zone = dnsprovider.Coalesce(zone, linger)
+	}
+	if a.around != nil {
+		zone = a.around(zone)
+	}
+	known.zones[apex] = zone
+	return zone, nil
+}
+
+// reach leaves of a spec what says how the provider is reached.
+func reach(spec *v1alpha1.DNSProviderSpec) v1alpha1.DNSProviderSpec {
+	return v1alpha1.DNSProviderSpec{Cloudflare: spec.Cloudflare, Route53: spec.Route53, RFC2136: spec.RFC2136, Endpoint: spec.Endpoint, RateLimit: spec.RateLimit}
+}
+
+func (a *Accounts) pace(spec *v1alpha1.DNSProviderSpec) *dnsprovider.Pace {
+	b := backends[spec.Type()]
+	if b.perMinute == 0 {
+		return nil
+	}
+	perMinute, burst := b.perMinute, b.burst
+	if limit := spec.RateLimit; limit != nil {
+		perMinute, burst = float64(limit.RequestsPerMinute), int(limit.BurstOrDefault())
+	}
+	return dnsprovider.NewPace(perMinute/60, burst, patience, a.Clock.Now)
+}
+
+// wrap has all zones of an account share one transport, which keeps the pace and is counted.
+func (a *Accounts) wrap(of *account, kind v1alpha1.ProviderType, next http.RoundTripper) http.RoundTripper {
+	if of.transport == nil {
+		of.transport = counted{next, func() {
+			if a.Called != nil {
+				a.Called(kind)
+			}
+		}}
+		if of.pace != nil {
+			of.transport = of.pace.Transport(of.transport)
+		}
+	}
+	return of.transport
+}
+
+// counted tells of each call.
+type counted struct {
+	next   http.RoundTripper
+	called func()
+}
+
+func (c counted) RoundTrip(r *http.Request) (*http.Response, error) {
+	c.called()
+	return c.next.RoundTrip(r)
+}
+
+// sweep forgets what nobody has used for long: credentials change, and MailDomains go.
+func (a *Accounts) sweep(now time.Time) {
+	if now.Sub(a.swept) < idle {
+		return
+	}
+	a.swept = now
+	maps.DeleteFunc(a.accounts, func(_ [sha256.Size]byte, known *account) bool { return now.Sub(known.used) >= idle })
+}

@@ -1,0 +1,75 @@
+package controllers
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	clocktesting "k8s.io/utils/clock/testing"
+
+	"github.com/maildomain/maildomain-operator/api/v1alpha1"
+	"github.com/maildomain/maildomain-operator/dnsprovider"
+	"github.com/maildomain/maildomain-operator/test/fakes/cloudflare"
+)
+
+// An account that the provider throttles is left alone for as long as the provider wants, for all
+// its zones; another one goes on at full speed. Zones are opened once, and forgotten when nobody
+// has used them for long.
+func TestAccounts(t *testing.T) {
+	fake := cloudflare.Start(cloudflare.Config{})
+	t.Cleanup(fake.Close)
+	for _, token := range []string{"busy", "calm"} {
+		fake.AddToken(token, fake.AddZone(token+".example"), fake.AddZone("second-"+token+".example"))
+	}
+	clock := clocktesting.NewFakePassiveClock(time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC))
+	calls := 0
+	accounts := &Accounts{Clock: clock, Timeout: 10 * time.Second, Called: func(v1alpha1.ProviderType) { calls++ }}
+	open := func(token, apex string) dnsprovider.Zone {
+		t.Helper()
+		spec := &v1alpha1.DNSProviderSpec{Domains: []string{"example"}, Endpoint: fake.Endpoint(), Cloudflare: &v1alpha1.CloudflareProvider{}}
+		zone, err := accounts.zone(spec, []string{token}, apex, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return zone
+	}
+	read := func(token, apex string) error {
+		t.Helper()
+		return open(token, apex).Read(t.Context(), dnsprovider.Key{Name: "_dmarc." + apex, Type: dnsprovider.TypeTXT})[0].Err
+	}
+	for _, token := range []string{"busy", "calm"} {
+		if err := read(token, token+".example"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fake.Fail(cloudflare.Fault{Path: "/dns_records", Times: 1, Status: http.StatusTooManyRequests, Code: 10429, Header: http.Header{"Retry-After": {"300"}}})
+	if err := read("busy", "busy.example"); dnsprovider.KindOf(err) != dnsprovider.RateLimited {
+		t.Fatalf("got %v", err)
+	}
+	before := calls
+	for _, apex := range []string{"busy.example", "second-busy.example"} {
+		if err := read("busy", apex); dnsprovider.KindOf(err) != dnsprovider.RateLimited || strings.Contains(err.Error(), "300") {
+			t.Errorf("%s during the pause: %v", apex, err)
+		}
+	}
+	if calls != before {
+		t.Errorf("%d calls during the pause", calls-before)
+	}
+	if err := read("calm", "second-calm.example"); err != nil {
+		t.Errorf("another account: %v", err)
+	}
+	clock.SetTime(clock.Now().Add(300 * time.Second))
+	if err := read("busy", "second-busy.example"); err != nil {
+		t.Errorf("after the pause: %v", err)
+	}
+
+	if open("calm", "calm.example") != open("calm", "calm.example") {
+		t.Error("a zone is opened twice")
+	}
+	old := open("calm", "calm.example")
+	clock.SetTime(clock.Now().Add(2 * idle))
+	if open("busy", "busy.example"); open("calm", "calm.example") == old {
+		t.Error("what nobody uses is kept for ever")
+	}
+}

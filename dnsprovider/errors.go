@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"time"
 )
 
 // Kind says what an error means for the caller.
@@ -29,6 +30,9 @@ const (
 	UnknownOutcome Kind = "UnknownOutcome"
 	// Invalid: the request or the configuration makes no sense. Nothing was sent.
 	Invalid Kind = "Invalid"
+	// RateLimited: the provider wants fewer calls. Nothing was changed; Error.RetryAfter says when
+	// to come back.
+	RateLimited Kind = "RateLimited"
 )
 
 // Error is an error of a Zone. Its text can go into a status condition: it says what was
@@ -39,6 +43,9 @@ type Error struct {
 	Op     string // what was attempted: "read TXT _dmarc.example.com"
 	Server string // as configured
 	Err    error
+
+	// RetryAfter is how long the provider wants no call, with Kind RateLimited. It is not in the text.
+	RetryAfter time.Duration
 }
 
 func (e *Error) Error() string {
@@ -68,6 +75,17 @@ func (e explained) Unwrap() error { return e.cause }
 // failure makes an *Error that the adapter's outermost function completes with Op and Server.
 func failure(kind Kind, cause error, format string, args ...any) error {
 	return &Error{Kind: kind, Err: explained{fmt.Sprintf(format, args...), cause}}
+}
+
+// completed says what was attempted and where. The error is a copy: one cause can stop many
+// changes, each of which has an Op of its own.
+func completed(err error, op, server string) error {
+	e := Error{Kind: Invalid, Err: err}
+	if known, ok := errors.AsType[*Error](err); ok {
+		e = *known
+	}
+	e.Op, e.Server = op, server
+	return &e
 }
 
 // networkReason puts a network error into stable words: without the local port that

@@ -195,28 +195,17 @@ func (l *line) apply(change Change) error {
 }
 
 func (z *rfc2136Zone) check(key Key) error {
-	if _, ok := typeCodes[key.Type]; !ok {
-		return failure(Invalid, nil, "record type %q is not one of TXT, CNAME, A, AAAA", key.Type)
+	if err := key.check(z.apex); err != nil {
+		return err
 	}
 	// Room for the label that tells a wildcard's answer from a record (lookup).
-	if _, ok := dns.IsDomainName(probeLabel + "." + key.Name); !ok || key.Name == "" {
-		return failure(Invalid, nil, "the name is not a domain name, or is too long")
-	}
-	if key.Name != Canonical(key.Name) {
-		return failure(Invalid, nil, "the name is not in canonical form: want %q", Canonical(key.Name))
-	}
-	if !Within(key.Name, z.apex) {
-		return failure(Invalid, nil, "the name is not within zone %s", z.apex)
+	if _, ok := dns.IsDomainName(probeLabel + "." + key.Name); !ok {
+		return failure(Invalid, nil, "the name is too long")
 	}
 	return nil
 }
 
 // complete fills in what was attempted and where.
 func (z *rfc2136Zone) complete(err error, verb string, key Key) error {
-	e, ok := errors.AsType[*Error](err)
-	if !ok {
-		e = &Error{Kind: Invalid, Err: err}
-	}
-	e.Op, e.Server = verb+" "+key.String(), z.creds.Server
-	return e
+	return completed(err, verb+" "+key.String(), z.creds.Server)
 }

@@ -117,13 +117,10 @@ func joinCharacterStrings(rdata []byte) string {
 // updateFor builds the UPDATE message of a change: the prerequisite that the RRset is what
 // was seen, our records out, the new ones in.
 func updateFor(apex string, change Change) (*dns.Msg, error) {
+	if err := change.check(); err != nil {
+		return nil, err
+	}
 	seen := change.Seen
-	if seen.Alias != "" {
-		return nil, failure(Invalid, nil, "an alias to %s occupies the name: remove that CNAME, or have its owner publish the record", seen.Alias)
-	}
-	if seen.Type == TypeCNAME && len(seen.Records)-len(change.Remove)+len(change.Add) > 1 {
-		return nil, failure(Invalid, nil, "a name can have one CNAME only")
-	}
 	header := dns.RR_Header{Name: dns.Fqdn(seen.Name), Rrtype: typeCodes[seen.Type], Class: dns.ClassINET}
 	record := func(rdata string, ttl time.Duration) []dns.RR {
 		rr := &dns.RFC3597{Hdr: header, Rdata: rdata}
@@ -150,14 +147,11 @@ func updateFor(apex string, change Change) (*dns.Msg, error) {
 	}
 
 	for _, r := range change.Remove {
-		if !slices.Contains(seen.Records, r) {
-			return nil, failure(Invalid, nil, "the record to remove is not among those that were seen")
-		}
 		msg.Remove(record(r.Handle, 0)) // §2.5.4: this record and no other
 	}
 
 	ttl := change.TTL
-	if len(change.Remove) < len(seen.Records) {
+	if change.keepsSome() {
 		ttl = seen.TTL // records of one RRset have one TTL (RFC 2181 §5.2): the owners of the others chose it
 	}
 	if ttl < 0 || ttl > maxTTL*time.Second {

@@ -43,6 +43,10 @@ type RRset struct {
 	// Alias is the canonical target of the CNAME that occupies the name, where Type is
 	// not CNAME. No other record can stand beside it (RFC 1034 §3.6.2).
 	Alias string
+
+	// Shared: where Type is CNAME, other records stand at the name, so that a CNAME cannot. It is
+	// set by adapters whose provider would take the CNAME nevertheless.
+	Shared bool
 }
 
 // Values returns the value of every record, in order.

@@ -33,6 +33,9 @@ const (
 	// RateLimited: the provider wants fewer calls. Nothing was changed; Error.RetryAfter says when
 	// to come back.
 	RateLimited Kind = "RateLimited"
+	// Unsupported: what stands there, or is wanted there, cannot be changed without harm. Nothing
+	// was changed.
+	Unsupported Kind = "Unsupported"
 )
 
 // Error is an error of a Zone. Its text can go into a status condition: it says what was

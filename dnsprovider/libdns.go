@@ -16,7 +16,9 @@ import (
 // libdnsModules are the libdns modules that can be used, by the name that a user gives. All of
 // them are experimental. Each has a file of its own that says what is true of it, and a strict
 // server in the tests that proves it: see docs/providers.md.
-var libdnsModules = map[string]func(LibdnsConfig) (libdnsModule, error){}
+var libdnsModules = map[string]func(LibdnsConfig) (libdnsModule, error){
+	"desec": openDesec,
+}
 
 // LibdnsConfig is how to reach a zone through a libdns module.
 type LibdnsConfig struct {

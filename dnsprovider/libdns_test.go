@@ -17,7 +17,9 @@ import (
 )
 
 // libdnsSuites are the tests of each module that can be used.
-var libdnsSuites = map[string]func(*testing.T){}
+var libdnsSuites = map[string]func(*testing.T){
+	"desec": TestDesec,
+}
 
 func TestEveryLibdnsModuleHasASuite(t *testing.T) {
 	modules, suites := slices.Sorted(maps.Keys(libdnsModules)), slices.Sorted(maps.Keys(libdnsSuites))
@@ -520,7 +522,7 @@ func TestLibdnsKeepsOthers(t *testing.T) {
 		ours := rapid.SampledFrom([][]string{nil, {"v=1 old"}, {"v=1 old", "v=1 older"}}).Draw(rt, "ours")
 		add := rapid.SampledFrom([][]string{nil, {"v=1 new"}}).Draw(rt, "add")
 		promises := libdnsModule{
-			txt:      rapid.SampledFrom([]libdnsText{rawTXT}).Draw(rt, "text"),
+			txt:      rapid.SampledFrom([]libdnsText{rawTXT, desecTXT}).Draw(rt, "text"),
 			replaces: libdnsReplaces(rapid.IntRange(0, 2).Draw(rt, "replaces")),
 			appends:  rapid.Bool().Draw(rt, "appends"),
 			deletes:  rapid.Bool().Draw(rt, "deletes"),
@@ -589,6 +591,7 @@ func TestLibdnsTexts(t *testing.T) {
 	}{
 		"raw":          {rawTXT, func(s string) string { return s }},
 		"presentation": {presentationTXT, func(s string) string { return strings.TrimSuffix(strings.TrimPrefix(s, `"`), `"`) }},
+		"desec":        {desecTXT, desecShown},
 	} {
 		t.Run(name, rapid.MakeCheck(func(t *rapid.T) {
 			pieces := rapid.SliceOf(rapid.SampledFrom([]string{`"`, ` `, `\`, `" "`, "a", ";", "ü", strings.Repeat("x", 253), strings.Repeat("y", 255)}))

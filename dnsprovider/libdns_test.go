@@ -63,8 +63,10 @@ func (m *memory) GetRecords(context.Context, string) ([]libdns.Record, error) {
 	defer m.mu.Unlock()
 	var records []libdns.Record
 	for _, rr := range m.records {
-		if m.clumsy && rr.Type == TypeTXT { // it takes the outermost quotes away, and no others
-			rr.Data = strings.TrimSuffix(strings.TrimPrefix(rr.Data, `"`), `"`)
+		if inner, ok := strings.CutPrefix(rr.Data, `"`); ok && m.clumsy && rr.Type == TypeTXT {
+			if inner, ok = strings.CutSuffix(inner, `"`); ok { // the outermost quotes, and no others
+				rr.Data = inner
+			}
 		}
 		records = append(records, rr)
 	}

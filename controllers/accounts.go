@@ -100,7 +100,7 @@ func (a *Accounts) zone(spec *v1alpha1.DNSProviderSpec, secrets []string, apex s
 
 // reach leaves of a spec what says how the provider is reached.
 func reach(spec *v1alpha1.DNSProviderSpec) v1alpha1.DNSProviderSpec {
-	return v1alpha1.DNSProviderSpec{Cloudflare: spec.Cloudflare, Route53: spec.Route53, RFC2136: spec.RFC2136, Endpoint: spec.Endpoint, RateLimit: spec.RateLimit}
+	return v1alpha1.DNSProviderSpec{Cloudflare: spec.Cloudflare, Route53: spec.Route53, RFC2136: spec.RFC2136, Desec: spec.Desec, Endpoint: spec.Endpoint, RateLimit: spec.RateLimit}
 }
 
 func (a *Accounts) pace(spec *v1alpha1.DNSProviderSpec) *dnsprovider.Pace {

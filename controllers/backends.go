@@ -38,6 +38,7 @@ var backends = map[v1alpha1.ProviderType]backend{
 	v1alpha1.ProviderRFC2136:    {secrets: rfc2136Secrets, open: openRFC2136},
 	v1alpha1.ProviderCloudflare: {secrets: cloudflareSecrets, open: openCloudflare, perMinute: 0.7 * 1200 / 5, burst: 50}, // of 1200 in 5 minutes
 	v1alpha1.ProviderRoute53:    {secrets: route53Secrets, refuses: route53Refuses, open: openRoute53, perMinute: 0.7 * 60 * 10, burst: 35},
+	v1alpha1.ProviderDesec:      {secrets: desecSecrets, open: openDesec}, // the module waits as the provider asks it to
 }
 
 func rfc2136Secrets(spec *v1alpha1.DNSProviderSpec) []*v1alpha1.SecretKeyRef {
@@ -113,4 +114,12 @@ func openRoute53(o opening) (dnsprovider.Zone, error) {
 		}
 	}
 	return dnsprovider.NewRoute53(config)
+}
+
+func desecSecrets(spec *v1alpha1.DNSProviderSpec) []*v1alpha1.SecretKeyRef {
+	return []*v1alpha1.SecretKeyRef{spec.Desec.TokenSecretRef}
+}
+
+func openDesec(o opening) (dnsprovider.Zone, error) {
+	return dnsprovider.NewLibdns(dnsprovider.LibdnsConfig{Module: "desec", Zone: o.zone, Timeout: o.timeout, Credentials: map[string]string{"token": o.secrets[0]}})
 }

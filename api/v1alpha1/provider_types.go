@@ -106,9 +106,10 @@ type Grant struct {
 	Domains []string `json:"domains,omitempty"`
 }
 
-// DNSProviderSpec is one DNS provider: exactly one of cloudflare, route53 and rfc2136.
+// DNSProviderSpec is one DNS provider: exactly one of cloudflare, route53, rfc2136 and desec.
 //
-// +kubebuilder:validation:XValidation:rule="[has(self.cloudflare), has(self.route53), has(self.rfc2136)].filter(x, x).size() == 1",message="spec must have exactly one of cloudflare, route53 and rfc2136: write one provider per object"
+// +kubebuilder:validation:XValidation:rule="[has(self.cloudflare), has(self.route53), has(self.rfc2136), has(self.desec)].filter(x, x).size() == 1",message="spec must have exactly one of cloudflare, route53, rfc2136 and desec: write one provider per object"
+// +kubebuilder:validation:XValidation:rule="!has(self.endpoint) || !has(self.desec)",fieldPath=".endpoint",message="spec.endpoint stands beside desec, whose API is at one place only: leave endpoint out"
 // +kubebuilder:validation:XValidation:rule="!has(self.endpoint) || !has(self.rfc2136)",fieldPath=".endpoint",message="spec.endpoint stands beside rfc2136, which has no HTTP API: leave endpoint out and write the server in spec.rfc2136.server"
 type DNSProviderSpec struct {
 	// domains are the domains that the provider may be used for, 1 to 1000: each with everything below
@@ -133,6 +134,11 @@ type DNSProviderSpec struct {
 	// rfc2136 is a name server that takes dynamic updates (RFC 2136). Unset: another provider.
 	// +optional
 	RFC2136 *RFC2136Provider `json:"rfc2136,omitempty"`
+
+	// desec is an account at deSEC. It is experimental: see docs/providers.md for what it can't do.
+	// Unset: another provider.
+	// +optional
+	Desec *DesecProvider `json:"desec,omitempty"`
 
 	// endpoint is the base URL of the provider's API, at most 512 characters, for cloudflare and
 	// route53: https, or plain http to a loopback address. Unset: the provider's public API.
@@ -232,6 +238,13 @@ type Route53Provider struct {
 	RoleARN string `json:"roleARN,omitempty"`
 }
 
+// DesecProvider is an account at deSEC.
+type DesecProvider struct {
+	// tokenSecretRef is the API token.
+	// +required
+	TokenSecretRef *SecretKeyRef `json:"tokenSecretRef,omitempty"`
+}
+
 // RFC2136Provider is a name server that takes dynamic updates (RFC 2136) signed with TSIG (RFC 8945).
 type RFC2136Provider struct {
 	// server is the primary name server, "host:port", at most 260 characters.
@@ -307,6 +320,7 @@ const (
 	ProviderCloudflare ProviderType = "cloudflare"
 	ProviderRoute53    ProviderType = "route53"
 	ProviderRFC2136    ProviderType = "rfc2136"
+	ProviderDesec      ProviderType = "desec"
 )
 
 // Type returns which provider the spec chose, "" for none, which the API server refuses.
@@ -318,6 +332,8 @@ func (s *DNSProviderSpec) Type() ProviderType {
 		return ProviderRoute53
 	case s.RFC2136 != nil:
 		return ProviderRFC2136
+	case s.Desec != nil:
+		return ProviderDesec
 	}
 	return ""
 }
@@ -337,7 +353,7 @@ type DNSProviderStatus struct {
 	// +kubebuilder:validation:Maximum=9007199254740991
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// type is the provider that spec chose: cloudflare, route53 or rfc2136.
+	// type is the provider that spec chose: cloudflare, route53, rfc2136 or desec.
 	// +optional
 	Type ProviderType `json:"type,omitempty"`
 }

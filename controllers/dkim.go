@@ -1,18 +1,11 @@
 package controllers
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
-
-	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
 	"github.com/maildomain/maildomain-operator/keys"
@@ -28,14 +21,17 @@ func (r *Reconciler) decideDKIM(ctx context.Context, s *scope) error {
 	if !s.dkim.managed && (!s.dropped(sectionDKIM) || len(s.book.Keyring) == 0) {
 		return nil
 	}
-	signer, err := r.signerSecret(ctx, s)
-	if err != nil {
+	var err error
+	if s.dkim.signers, err = r.readSigners(ctx, s); err != nil {
 		return err
 	}
+	var restored []string
+	restored, s.dkim.lost = privates(s.book, s.dkim.signers)
+	s.block(v1alpha1.ConditionDKIMReady, s.dkim.lost)
 	s.dkim.policy = r.keyPolicy(ctx, s)
-	if signer.foreign {
+	if signer := s.dkim.signers[0]; signer.foreign {
 		s.dkim.policy.Frozen = true
-		s.block(v1alpha1.ConditionDKIMReady, verdict{v1alpha1.ReasonSecretConflict, fmt.Sprintf("Secret %s exists and is not the operator's: remove it, or choose another name in spec.dkim.signerSecret.name", s.md.SignerSecretName())})
+		s.block(v1alpha1.ConditionDKIMReady, verdict{v1alpha1.ReasonSecretConflict, fmt.Sprintf("Secret %s exists and is not the operator's: remove it, or choose another name in spec.dkim.signerSecret.name", signer.name)})
 	}
 	s.block(v1alpha1.ConditionDKIMReady, unsupportedDKIM(s.md.Spec.DKIM))
 	if s.dkim.managed {
@@ -43,8 +39,7 @@ func (r *Reconciler) decideDKIM(ctx context.Context, s *scope) error {
 			s.block(v1alpha1.ConditionDKIMReady, r.external(ctx, s, external))
 		}
 	}
-	if why := privates(s.book, signer.data); why.bad() {
-		s.block(v1alpha1.ConditionDKIMReady, why)
+	if s.dkim.lost.bad() {
 		s.dkim.policy.Frozen = true
 		s.wantKeys(s.book.Keyring)
 		return nil
@@ -55,6 +50,9 @@ func (r *Reconciler) decideDKIM(ctx context.Context, s *scope) error {
 	if !s.writes() {
 		s.wantKeys(s.book.Keyring)
 		return nil
+	}
+	for _, selector := range restored {
+		s.events = append(s.events, event{reason: "KeyRestored", action: "RestoreKey", note: fmt.Sprintf("the private key of %s was taken back from the signer's Secret", selector)})
 	}
 	evidence := map[string]keys.Evidence{}
 	for _, k := range s.book.Keyring {
@@ -215,94 +213,4 @@ func (r *Reconciler) newSelector(ctx context.Context, s *scope) (string, verdict
 		return false
 	})
 	return selector, why
-}
-
-// privates sees to it that the private half of every key that needs one is at hand and belongs
-// to the key's record. What is lost is taken back from the signer's Secret.
-func privates(b *book, signer map[string][]byte) verdict {
-	for _, k := range b.Keyring {
-		if !k.NeedsPrivate() {
-			continue
-		}
-		private, there := b.privates[k.Selector]
-		if !there {
-			if private, there = signer[keys.PrivateFile(k.Selector)]; !there {
-				return verdict{v1alpha1.ReasonKeyLost, fmt.Sprintf("the private key of %s is gone from Secret %s: restore it from a backup", k.Selector, b.secret.Name)}
-			}
-		}
-		if record, err := keys.RecordOf(private); err != nil {
-			return verdict{v1alpha1.ReasonKeyUnreadable, fmt.Sprintf("the private key of %s in Secret %s can't be used: %v: restore it from a backup", k.Selector, b.secret.Name, err)}
-		} else if record != k.Record {
-			return verdict{v1alpha1.ReasonKeyUnreadable, fmt.Sprintf("the private key of %s in Secret %s does not belong to its record: restore it from a backup", k.Selector, b.secret.Name)}
-		}
-		b.privates[k.Selector] = private
-	}
-	return verdict{}
-}
-
-// signer is the Secret that the domain's signer mounts.
-type signer struct {
-	secret  *corev1.Secret // nil: it does not exist
-	foreign bool
-	data    map[string][]byte // of ours
-}
-
-func (r *Reconciler) signerSecret(ctx context.Context, s *scope) (signer, error) {
-	secret := &corev1.Secret{}
-	err := r.Reader.Get(ctx, types.NamespacedName{Namespace: s.md.Namespace, Name: s.md.SignerSecretName()}, secret)
-	if apierrors.IsNotFound(err) {
-		return signer{}, nil
-	}
-	if err != nil {
-		return signer{}, fmt.Errorf("reading Secret %s: %w", s.md.SignerSecretName(), err)
-	}
-	if secret.Annotations[ownerAnnotation] != ownerOf(s.md) {
-		return signer{secret: secret, foreign: true}, nil
-	}
-	return signer{secret: secret, data: secret.Data}, nil
-}
-
-// writeSigner puts the keys that may sign where the signer finds them. It comes before the
-// ledger: a crash in between makes a retirement later, never earlier.
-func (r *Reconciler) writeSigner(ctx context.Context, s *scope) error {
-	stuck := s.blocked[v1alpha1.ConditionDKIMReady].reason
-	if !s.writes() || stuck == v1alpha1.ReasonKeyLost || stuck == v1alpha1.ReasonKeyUnreadable {
-		return nil
-	}
-	data := keys.SignerData(s.md.Spec.Domain, s.book.Keyring, s.dkim.policy, s.book.privates, s.now)
-	if data == nil {
-		return nil
-	}
-	current, err := r.signerSecret(ctx, s)
-	if err != nil || current.foreign {
-		return err
-	}
-	next := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: s.md.Namespace, Name: s.md.SignerSecretName()}, Type: corev1.SecretTypeOpaque}
-	if current.secret != nil {
-		next = current.secret.DeepCopy()
-	}
-	var template *v1alpha1.SignerSecret
-	if s.md.Spec.DKIM != nil {
-		template = s.md.Spec.DKIM.SignerSecret
-	}
-	labels, annotations := template.Metadata()
-	next.Labels = merged(next.Labels, labels, map[string]string{managedByLabel: managedBy})
-	next.Annotations = merged(next.Annotations, annotations, map[string]string{ownerAnnotation: ownerOf(s.md)})
-	next.Data = data
-	if current.secret == nil {
-		return r.Client.Create(ctx, next)
-	}
-	if maps.EqualFunc(data, current.secret.Data, bytes.Equal) && maps.Equal(next.Labels, current.secret.Labels) && maps.Equal(next.Annotations, current.secret.Annotations) {
-		return nil
-	}
-	return updateSecret(ctx, r.Client, next)
-}
-
-// merged lays maps over each other.
-func merged(layers ...map[string]string) map[string]string {
-	out := map[string]string{}
-	for _, layer := range layers {
-		maps.Copy(out, layer)
-	}
-	return out
 }

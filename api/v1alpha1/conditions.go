@@ -133,14 +133,16 @@ const (
 	// ReasonDKIMRequired: spec.dkim was removed while the DMARC policy in force relies on it. Relax
 	// spec.dmarc.policy first, or name external selectors.
 	ReasonDKIMRequired = "DKIMRequired"
-	// ReasonKeyLost: a private key is gone. It is rebuilt from the signer's Secret, or else replaced
-	// under a new selector after a time of grace: restore the Secret before, if there is a backup.
+	// ReasonKeyLost: a private key is gone from the ledger, and the signer's Secret does not hold it
+	// either. No Secret is written, and no key is made, signs or stops: restore the Secret that the
+	// message names.
 	ReasonKeyLost = "KeyLost"
-	// ReasonKeyUnreadable: a stored private key can't be read, or does not belong to its record.
-	// Nothing is overwritten: restore the Secret, or delete the key to have it replaced.
+	// ReasonKeyUnreadable: a stored private key can't be read or does not belong to its record, and the
+	// signer's Secret does not hold the right one. As with KeyLost nothing is written: restore the
+	// Secret that the message names.
 	ReasonKeyUnreadable = "KeyUnreadable"
-	// ReasonSecretConflict: a Secret with the wanted name exists and is not the operator's to write.
-	// Remove it, or choose another name.
+	// ReasonSecretConflict: a Secret with the wanted name exists and is not one that the operator made
+	// for this MailDomain's signer. Remove it, or choose another name.
 	ReasonSecretConflict = "SecretConflict"
 	// ReasonSecretFull: the shared signer's Secret has no room for another domain. Use a second one.
 	ReasonSecretFull = "SecretFull"

@@ -161,6 +161,7 @@ type SignerSecret struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:XValidation:rule="!format.dns1123Subdomain().validate(self).hasValue()",message="spec.dkim.signerSecret.name is not a Secret name: it must be lower-case letters, digits, '-' and '.', such as example-com-dkim"
+	// +kubebuilder:validation:XValidation:rule="!self.endsWith('-maildomain-ledger')",message="spec.dkim.signerSecret.name ends in -maildomain-ledger, which is the name of a Secret that the operator keeps for itself: choose another one, such as example-com-dkim"
 	Name string `json:"name,omitempty"`
 
 	// template is metadata for the Secret, for example for a reloader. Unset: none.

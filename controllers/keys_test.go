@@ -1,0 +1,132 @@
+package controllers
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/maildomain/maildomain-operator/api/v1alpha1"
+	"github.com/maildomain/maildomain-operator/keys"
+)
+
+const (
+	theLedger = "example-com-maildomain-ledger"
+	theSigner = "example-com-dkim"
+)
+
+// signing is a domain with one key and nothing else.
+func signing() v1alpha1.MailDomainSpec {
+	s := spec()
+	s.SPF, s.DMARC, s.MTASTS, s.TLSRPT = nil, nil, nil, nil
+	s.DKIM.Keys = s.DKIM.Keys[1:]
+	return s
+}
+
+// active is the one selector that signs.
+func (w *world) active(name string) string {
+	w.t.Helper()
+	md := w.get(name)
+	if md.Status.DKIM == nil || len(md.Status.DKIM.ActiveSelectors) != 1 {
+		w.t.Fatalf("want one active key:\n%s", describe(md))
+	}
+	return md.Status.DKIM.ActiveSelectors[0]
+}
+
+// spoil changes a Secret behind the operator's back; nil removes the entry.
+func (w *world) spoil(secret, file string, content []byte) {
+	w.t.Helper()
+	s := w.secret(secret)
+	if s.Data[file] = content; content == nil {
+		delete(s.Data, file)
+	}
+	w.must(w.api.Update(w.t.Context(), s))
+}
+
+// Whichever Secret holds the right private key is believed, and where none does nothing is
+// written, whatever else may be wrong with DKIM at the time.
+func TestALostKeyIsNeverOverwritten(t *testing.T) {
+	w := newWorld(t)
+	w.apply("example-com", signing())
+	w.until("example-com", "ready", isReady)
+	file := keys.PrivateFile(w.active("example-com"))
+	good := w.secret(theSigner).Data[file]
+	another, _, err := keys.Generate("ed25519", 0)
+	w.must(err)
+	yes := true
+	w.edit("example-com", func(md *v1alpha1.MailDomain) {
+		md.Spec.DKIM.External = []v1alpha1.ExternalSelector{{Selector: "google", VerifyOnly: &yes}}
+	})
+	for name, test := range map[string]struct {
+		ledger, signer []byte
+		reason         string
+	}{
+		"unreadable in the ledger":             {[]byte("garbage"), good, ""},
+		"another key's in the ledger":          {another, good, ""},
+		"gone from the ledger":                 {nil, good, ""},
+		"unreadable in the signer's Secret":    {good, []byte("garbage"), ""},
+		"gone from the signer's Secret":        {good, nil, ""},
+		"gone from both":                       {nil, nil, v1alpha1.ReasonKeyLost},
+		"unreadable in both":                   {[]byte("garbage"), []byte("rubbish"), v1alpha1.ReasonKeyUnreadable},
+		"another key's in both":                {another, another, v1alpha1.ReasonKeyUnreadable},
+		"gone, and another's with the signer":  {nil, another, v1alpha1.ReasonKeyLost},
+		"another's, and gone with the signer":  {another, nil, v1alpha1.ReasonKeyUnreadable},
+		"gone, and unreadable with the signer": {nil, []byte("garbage"), v1alpha1.ReasonKeyLost},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w.t = t
+			w.spoil(theLedger, file, test.ledger)
+			w.spoil(theSigner, file, test.signer)
+			if test.reason == "" {
+				w.pass("example-com")
+				for _, secret := range []string{theLedger, theSigner} {
+					if got := w.secret(secret).Data[file]; !bytes.Equal(got, good) {
+						t.Errorf("%s was not mended", secret)
+					}
+				}
+				return
+			}
+			rotate := func(value string) {
+				w.edit("example-com", func(md *v1alpha1.MailDomain) { md.Annotations = map[string]string{v1alpha1.AnnotationRotate: value} })
+			}
+			rotate("now") // which has to wait
+			w.settles("example-com")
+			md := w.get("example-com")
+			if !hasReason(v1alpha1.ConditionDKIMReady, test.reason)(md) || len(md.Status.DKIM.Keys) != 1 {
+				t.Errorf("want %s and the one key:\n%s", test.reason, describe(md))
+			}
+			for secret, want := range map[string][]byte{theLedger: test.ledger, theSigner: test.signer} {
+				if got := w.secret(secret).Data[file]; !bytes.Equal(got, want) {
+					t.Errorf("%s was overwritten", secret)
+				}
+			}
+			rotate("")
+			w.spoil(theLedger, file, good)
+			w.pass("example-com")
+		})
+	}
+}
+
+// A Secret is the signer's only if the operator made it for that: the ledger of the MailDomain
+// carries its name too.
+func TestALedgerIsNoSignersSecret(t *testing.T) {
+	w := newWorld(t)
+	w.apply("example-com", signing())
+	w.until("example-com", "ready", isReady)
+	data := map[string][]byte{"ledger.json": []byte("{}")}
+	w.create(&corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Name: "another", Annotations: map[string]string{ownerAnnotation: ownerOf(w.get("example-com"))}},
+		Type:       ledgerType, Data: data,
+	})
+	w.edit("example-com", func(md *v1alpha1.MailDomain) { md.Spec.DKIM.SignerSecret = &v1alpha1.SignerSecret{Name: "another"} })
+	w.until("example-com", "a conflict", hasReason(v1alpha1.ConditionDKIMReady, v1alpha1.ReasonSecretConflict))
+	w.settles("example-com")
+	if diff := cmp.Diff(data, w.secret("another").Data); diff != "" {
+		t.Error(diff)
+	}
+	if signer, err := w.r.readSigner(t.Context(), w.get("example-com"), theLedger); err != nil || !signer.foreign {
+		t.Errorf("the ledger is taken for the signer's Secret: %v, %v", signer.foreign, err)
+	}
+}

@@ -2,11 +2,18 @@ package controllers
 
 import (
 	"bytes"
+	"maps"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
 	"github.com/maildomain/maildomain-operator/keys"
@@ -129,4 +136,111 @@ func TestALedgerIsNoSignersSecret(t *testing.T) {
 	if signer, err := w.r.readSigner(t.Context(), w.get("example-com"), theLedger); err != nil || !signer.foreign {
 		t.Errorf("the ledger is taken for the signer's Secret: %v, %v", signer.foreign, err)
 	}
+}
+
+// told drains the Events and reports whether one begins like this: "Warning Reason".
+func (w *world) told(prefix string) bool {
+	found := false
+	for {
+		select {
+		case text := <-w.events.Events:
+			found = found || strings.HasPrefix(text, prefix)
+		default:
+			return found
+		}
+	}
+}
+
+// When spec.dkim goes, the Secret that the signer mounts tells it to stop, under the name that it
+// had; the files stay as long as a signer may open them, the records as long as mail is under way.
+func TestDroppedKeysEndInGoodOrder(t *testing.T) {
+	w := newWorld(t)
+	s := signing()
+	s.DKIM.SignerSecret = &v1alpha1.SignerSecret{Name: "custom"}
+	w.apply("example-com", s)
+	w.until("example-com", "ready", isReady)
+	selector := w.active("example-com")
+	record := selector + "._domainkey.example.com"
+	w.edit("example-com", func(md *v1alpha1.MailDomain) { md.Spec.DKIM = nil })
+	w.pass("example-com")
+	w.forward(2 * time.Hour)
+	w.until("example-com", "retired", func(md *v1alpha1.MailDomain) bool { return len(md.Status.DKIM.ActiveSelectors) == 0 })
+
+	file := keys.PrivateFile(selector)
+	entries := func(want ...string) {
+		t.Helper()
+		data := w.secret("custom").Data
+		slices.Sort(want)
+		if diff := cmp.Diff(want, slices.Sorted(maps.Keys(data))); diff != "" || len(data["selector"]) > 0 || len(data["selectors"]) > 0 {
+			t.Errorf("the signer is told to sign with %q: %s", data["selectors"], diff)
+		}
+	}
+	entries("domain", "selector", "selectors", file)
+	w.forward(v1alpha1.DefaultRotationRetention/2 - time.Minute)
+	w.settles("example-com")
+	entries("domain", "selector", "selectors") // it takes more than a minute to settle
+	if texts := w.dns.TXT(record); len(texts) != 1 || strings.HasSuffix(texts[0], "p=") {
+		t.Errorf("the record is %q while mail is under way", texts)
+	}
+	w.forward(v1alpha1.DefaultRotationRetention / 2)
+	w.until("example-com", "revoked", func(*v1alpha1.MailDomain) bool { return slices.Contains(w.dns.TXT(record), "v=DKIM1; k=ed25519; p=") })
+	w.forward(v1alpha1.DefaultRotationRetention)
+	w.until("example-com", "removed", func(*v1alpha1.MailDomain) bool { return len(w.dns.TXT(record)) == 0 })
+
+	w.must(w.api.Delete(t.Context(), w.secret("custom")))
+	w.settles("example-com")
+	var list corev1.SecretList
+	w.must(w.api.List(t.Context(), &list, client.InNamespace(w.namespace), client.MatchingLabels{managedByLabel: managedBy}))
+	if len(list.Items) != 1 || list.Items[0].Name != theLedger {
+		t.Errorf("%d Secrets are left or were made again, want the ledger", len(list.Items))
+	}
+}
+
+// A signer that still mounts the Secret of the old name goes on signing with the right keys, until
+// half of the retention has passed.
+func TestARenamedSignersSecretLingers(t *testing.T) {
+	w := newWorld(t)
+	w.apply("example-com", signing())
+	w.until("example-com", "ready", isReady)
+	rename := func(name string) {
+		w.edit("example-com", func(md *v1alpha1.MailDomain) { md.Spec.DKIM.SignerSecret = &v1alpha1.SignerSecret{Name: name} })
+		w.pass("example-com")
+	}
+	same := func(names ...string) {
+		t.Helper()
+		for _, name := range names {
+			if diff := cmp.Diff(w.secret(names[0]).Data, w.secret(name).Data); diff != "" {
+				t.Errorf("%s and %s differ: %s", names[0], name, diff)
+			}
+		}
+		if got := string(w.secret(names[0]).Data["selector"]); got != w.active("example-com") {
+			t.Errorf("the signer is told to sign with %q", got)
+		}
+	}
+	rename("second")
+	if !w.told("Warning SignerSecretRenamed the signer's Secret is now second") {
+		t.Error("nobody was told of the new name")
+	}
+	same(theSigner, "second")
+	old := w.active("example-com")
+	w.edit("example-com", func(md *v1alpha1.MailDomain) { md.Annotations = map[string]string{v1alpha1.AnnotationRotate: "1"} })
+	w.until("example-com", "rotated", func(md *v1alpha1.MailDomain) bool { return !slices.Contains(md.Status.DKIM.ActiveSelectors, old) })
+	same(theSigner, "second")
+	rename("third")
+	rename("second")
+	same(theSigner, "second", "third")
+	w.settles("example-com")
+
+	w.forward(v1alpha1.DefaultRotationRetention / 2)
+	w.pass("example-com")
+	same("second")
+	for _, name := range []string{theSigner, "third"} {
+		if err := w.api.Get(t.Context(), types.NamespacedName{Namespace: w.namespace, Name: name}, &corev1.Secret{}); !apierrors.IsNotFound(err) {
+			t.Errorf("Secret %s holds private keys for ever: %v", name, err)
+		}
+	}
+	if !w.told("Normal SignerSecretDeleted") {
+		t.Error("nobody was told of the deletion")
+	}
+	w.settles("example-com")
 }

@@ -5,14 +5,17 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
 	"github.com/maildomain/maildomain-operator/keys"
+	"github.com/maildomain/maildomain-operator/ledger"
 )
 
 // signer is a Secret that the domain's signer mounts.
@@ -22,9 +25,27 @@ type signer struct {
 	foreign bool           // it is not ours to write
 }
 
+// readSigners reads the Secret that spec wants, and behind it those that the ledger knows from
+// before. Without a section the one in use stays the wanted one.
 func (r *Reconciler) readSigners(ctx context.Context, s *scope) ([]signer, error) {
-	one, err := r.readSigner(ctx, s.md, s.md.SignerSecretName())
-	return []signer{one}, err
+	wanted := s.md.SignerSecretName()
+	if inUse := s.book.SignerInUse(); s.md.Spec.DKIM == nil && inUse != "" {
+		wanted = inUse
+	}
+	names := []string{wanted}
+	for _, known := range s.book.Signers {
+		if known.Name != wanted {
+			names = append(names, known.Name)
+		}
+	}
+	signers := make([]signer, len(names))
+	for i, name := range names {
+		var err error
+		if signers[i], err = r.readSigner(ctx, s.md, name); err != nil {
+			return nil, err
+		}
+	}
+	return signers, nil
 }
 
 // readSigner reads past any cache.
@@ -83,18 +104,65 @@ func matches(private []byte, k keys.Key) bool {
 	return err == nil && record == k.Record
 }
 
-// writeSigner puts the keys that may sign where the signer finds them. It comes before the
+// writeSigner puts the keys that may sign where the signers find them. It comes before the
 // ledger: a crash in between makes a retirement later, never earlier.
 func (r *Reconciler) writeSigner(ctx context.Context, s *scope) error {
 	if !s.writes() || len(s.dkim.signers) == 0 || s.dkim.lost.bad() {
 		return nil
 	}
 	data := keys.SignerData(s.md.Spec.Domain, s.book.Keyring, s.dkim.policy, s.book.privates, s.now)
-	signer := s.dkim.signers[0]
-	if data == nil || signer.foreign {
+	if data == nil {
 		return nil
 	}
-	return r.putSigner(ctx, s, signer, data)
+	wanted := s.dkim.signers[0]
+	signs := len(data[keys.SelectorFile]) > 0
+	if !wanted.foreign && (wanted.secret != nil || signs) { // one to say that nothing signs is not made
+		if err := r.putSigner(ctx, s, wanted, data); err != nil {
+			return err
+		}
+		if before := s.book.SignerInUse(); before != "" && before != wanted.name {
+			s.events = append(s.events, event{warning: true, reason: "SignerSecretRenamed", action: "WriteSecret", note: fmt.Sprintf(
+				"the signer's Secret is now %s: have the signer mount it; %s is kept up to date for %s, and then deleted", wanted.name, before, s.dkim.policy.Retention/2)})
+		}
+		s.book.UseSigner(wanted.name, s.now)
+	}
+	for _, known := range slices.Clone(s.book.Signers) {
+		if known.Name == wanted.name {
+			continue
+		}
+		if err := r.leaveSigner(ctx, s, known, data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// leaveSigner looks after a Secret that spec does not name any more. Its signer may still mount
+// it, so for half of the retention it is kept up to date, as the file of a retired key is. Then it
+// is deleted, not emptied: from a running signer a deleted Secret takes nothing away, while one
+// that starts anew fails where its owner sees it.
+func (r *Reconciler) leaveSigner(ctx context.Context, s *scope, known ledger.Signer, data map[string][]byte) error {
+	i := slices.IndexFunc(s.dkim.signers, func(one signer) bool { return one.name == known.Name })
+	if i < 0 || s.dkim.signers[i].secret == nil || s.dkim.signers[i].foreign {
+		if !known.Left.IsZero() {
+			s.book.ForgetSigner(known.Name)
+		}
+		return nil
+	}
+	old := s.dkim.signers[i]
+	ends := known.Left.Add(s.dkim.policy.Retention / 2)
+	if known.Left.IsZero() || s.now.Before(ends) {
+		if !known.Left.IsZero() {
+			s.again(ends.Sub(s.now))
+		}
+		return r.putSigner(ctx, s, old, data)
+	}
+	if err := r.Client.Delete(ctx, old.secret, client.Preconditions{UID: &old.secret.UID, ResourceVersion: &old.secret.ResourceVersion}); err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("deleting Secret %s: %w", old.name, err)
+	}
+	s.book.ForgetSigner(known.Name)
+	s.events = append(s.events, event{reason: "SignerSecretDeleted", action: "DeleteSecret", note: fmt.Sprintf("Secret %s is deleted: the signer's Secret is %s", old.name, s.book.SignerInUse())})
+	return nil
 }
 
 // putSigner writes the Secret if it differs. A conflict with another writer is an error, as for
@@ -105,7 +173,7 @@ func (r *Reconciler) putSigner(ctx context.Context, s *scope, to signer, data ma
 		next = to.secret.DeepCopy()
 	}
 	var template *v1alpha1.SignerSecret
-	if s.md.Spec.DKIM != nil {
+	if s.md.Spec.DKIM != nil && to.name == s.md.SignerSecretName() {
 		template = s.md.Spec.DKIM.SignerSecret
 	}
 	labels, annotations := template.Metadata()

@@ -28,6 +28,9 @@ type Ledger struct {
 	Keyring keys.Keyring `json:"keyring,omitempty"`
 	MTASTS  *MTASTS      `json:"mtaSTS,omitempty"`
 
+	// Signers are the Secrets that the domain's signers mount.
+	Signers []Signer `json:"signers,omitempty"`
+
 	Spec SpecSeen `json:"spec,omitzero"`
 
 	// Handled holds the annotation values that were acted on, by annotation.
@@ -52,6 +55,43 @@ type MTASTS struct {
 	Until time.Time `json:"until,omitzero"`
 	// Since is when Policy was announced.
 	Since time.Time `json:"since,omitzero"`
+}
+
+// Signer is a Secret that a signer mounts.
+type Signer struct {
+	Name string `json:"name"`
+	// Left is when the files were written to a Secret of another name; zero for the one in use.
+	Left time.Time `json:"left,omitzero"`
+}
+
+// SignerInUse returns the name of the Secret that was written last; "" if none ever was.
+func (l *Ledger) SignerInUse() string {
+	for _, s := range l.Signers {
+		if s.Left.IsZero() {
+			return s.Name
+		}
+	}
+	return ""
+}
+
+// UseSigner notes that the Secret has the files from now on. One of another name is left: its
+// signer may not have noticed yet.
+func (l *Ledger) UseSigner(name string, now time.Time) {
+	if l.SignerInUse() == name {
+		return
+	}
+	l.ForgetSigner(name)
+	for i := range l.Signers {
+		if l.Signers[i].Left.IsZero() {
+			l.Signers[i].Left = now
+		}
+	}
+	l.Signers = append(l.Signers, Signer{Name: name})
+}
+
+// ForgetSigner notes that the Secret is not the operator's care any more.
+func (l *Ledger) ForgetSigner(name string) {
+	l.Signers = slices.DeleteFunc(l.Signers, func(s Signer) bool { return s.Name == name })
 }
 
 // New returns an empty ledger.

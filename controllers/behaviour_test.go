@@ -337,6 +337,8 @@ func TestRemovedSections(t *testing.T) {
 		t.Error("the keys stopped signing")
 	}
 	w.edit("example-com", func(md *v1alpha1.MailDomain) { md.Spec.DMARC.Policy = v1alpha1.DMARCNone })
+	w.until("example-com", "relaxed", hasReason(v1alpha1.ConditionDKIMReady, v1alpha1.ReasonWithdrawing))
+	w.forward(v1alpha1.DefaultTTL)
 	w.until("example-com", "retired", func(md *v1alpha1.MailDomain) bool { return len(md.Status.DKIM.ActiveSelectors) == 0 })
 }
 

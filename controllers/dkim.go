@@ -135,14 +135,30 @@ func (r *Reconciler) keyPolicy(ctx context.Context, s *scope) keys.Policy {
 		switched := s.md.Annotations[v1alpha1.AnnotationSignerSwitched]
 		p.Unconfirmed = !slices.ContainsFunc(s.book.Keyring.With(keys.Active), func(k keys.Key) bool { return k.Selector == switched })
 	}
-	if len(p.Keys) == 0 && len(s.book.Keyring.With(keys.Active)) > 0 && (d == nil || len(d.External) == 0) {
-		slot := records.DMARCSlot(s.md.Spec.Domain)
-		if record, _ := standingDMARC(s, slot, r.look(ctx, s, slot.Name)); record.Strictness() != [3]int{} {
-			p.Frozen = true
-			s.block(v1alpha1.ConditionDKIMReady, verdict{v1alpha1.ReasonDKIMRequired, "spec.dkim was removed while the DMARC policy in force relies on DKIM, so the keys go on signing: set spec.dmarc.policy: none first, or name external selectors"})
+	switch going := len(d.KeysOrDefault()) == 0; {
+	case len(s.book.Keyring.With(keys.Active)) == 0:
+	case going && r.othersSign(ctx, s):
+	case len(p.Keys) == 0 && !going:
+		p.Frozen = true // a key that is not supported is no wish to have none
+	default:
+		ttl := s.md.Spec.DNS.TTLOrDefault()
+		known, why := r.lookForPolicy(ctx, s).release(s.book.DMARC, going, ttl, s.now)
+		s.book.DMARC = known
+		p.Frozen = why.bad()
+		s.block(v1alpha1.ConditionDKIMReady, why)
+		if why.reason == v1alpha1.ReasonWithdrawing {
+			s.again(known.Released(ttl).Sub(s.now))
 		}
 	}
 	return p
+}
+
+// othersSign reports whether the external selectors of spec have taken over: each is served.
+func (r *Reconciler) othersSign(ctx context.Context, s *scope) bool {
+	if s.md.Spec.DKIM == nil || len(s.md.Spec.DKIM.External) == 0 {
+		return false
+	}
+	return !slices.ContainsFunc(s.md.Spec.DKIM.External, func(e v1alpha1.ExternalSelector) bool { return r.external(ctx, s, e).bad() })
 }
 
 func unsupportedDKIM(d *v1alpha1.DKIMSpec) verdict {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
 	"github.com/maildomain/maildomain-operator/dnsprovider"
@@ -71,6 +72,40 @@ func (v sight) absent() bool {
 		answered = answered || proves(a)
 	}
 	return answered
+}
+
+// unanswered says who gave no answer about the name, in stable words; "" if everybody did who can
+// be asked from here.
+func (v sight) unanswered() string {
+	if v.err != nil {
+		return firstLine(v.err)
+	}
+	var silent []string
+	answered := false
+	for _, a := range v.answers {
+		answered = answered || proves(a)
+		if !proves(a) && a.Outcome != probe.Unroutable {
+			silent = append(silent, fmt.Sprintf("%s (%s)", a.Server, a.Outcome))
+		}
+	}
+	switch {
+	case len(silent) > 0:
+		return "no answer from " + strings.Join(distinct(silent), ", ")
+	case !answered:
+		return "no address of the zone's name servers can be reached from here"
+	}
+	return ""
+}
+
+// ttl is the longest for which a cache may keep what was found.
+func (v sight) ttl() time.Duration {
+	var longest time.Duration
+	for _, a := range v.answers {
+		if a.Outcome == probe.Found {
+			longest = max(longest, a.TTL)
+		}
+	}
+	return longest
 }
 
 // rrset puts together what the servers serve in the form that dnsprovider.Decide wants.

@@ -25,6 +25,7 @@ type scope struct {
 	claim   claimState
 	spf     spfState
 	dkim    dkimState
+	dmarc   *policyInForce // nil: not looked at yet
 	mtasts  mtastsState
 	wishes  []wish
 	facts   []fact             // one for each record

@@ -33,6 +33,9 @@ type Ledger struct {
 
 	Spec SpecSeen `json:"spec,omitzero"`
 
+	// DMARC is how long receivers may go on to demand the signatures of keys that are to go.
+	DMARC DMARC `json:"dmarc,omitzero"`
+
 	// Handled holds the annotation values that were acted on, by annotation.
 	Handled map[string]string `json:"handled,omitempty"`
 }
@@ -55,6 +58,19 @@ type MTASTS struct {
 	Until time.Time `json:"until,omitzero"`
 	// Since is when Policy was announced.
 	Since time.Time `json:"since,omitzero"`
+}
+
+// DMARC is what caches may still hold of a policy that relies on DKIM.
+type DMARC struct {
+	// Seconds is the longest TTL that was seen of a record with such a policy.
+	Seconds int64 `json:"seconds,omitempty"`
+	// Relaxed is since when, with the keys to go, it is proven that no such policy is in force.
+	Relaxed time.Time `json:"relaxed,omitzero"`
+}
+
+// Released returns when the last cache has forgotten the policy, where records are written with ttl.
+func (d DMARC) Released(ttl time.Duration) time.Time {
+	return d.Relaxed.Add(max(ttl, time.Duration(d.Seconds)*time.Second))
 }
 
 // Signer is a Secret that a signer mounts.

@@ -130,8 +130,9 @@ const (
 	// ReasonImportFailed: the key to import is missing, not labelled for import, unreadable, or not the
 	// one that DNS serves. Correct what the message names.
 	ReasonImportFailed = "ImportFailed"
-	// ReasonDKIMRequired: spec.dkim was removed while the DMARC policy in force relies on it. Relax
-	// spec.dmarc.policy first, or name external selectors.
+	// ReasonDKIMRequired: spec.dkim names no key of the operator's any more, while the DMARC policy in
+	// force, the domain's own or an inherited one, relies on DKIM: the keys go on signing. Relax
+	// spec.dmarc.policy first, or name external selectors that are served.
 	ReasonDKIMRequired = "DKIMRequired"
 	// ReasonKeyLost: a private key is gone from the ledger, and the signer's Secret does not hold it
 	// either. No Secret is written, and no key is made, signs or stops: restore the Secret that the
@@ -165,8 +166,9 @@ const (
 	// ReasonMXNotCovered: a live MX host is not covered by the policy: senders that hold it would not
 	// deliver there. Add the host to spec.mtaSTS.mx or remove the MX record.
 	ReasonMXNotCovered = "MXNotCovered"
-	// ReasonWithdrawing: a record or policy is being withdrawn and must stay until those who hold it
-	// have forgotten it. Wait; status says until when.
+	// ReasonWithdrawing: a record, a policy or the keys are being withdrawn and must stay until those who
+	// hold it, or the DMARC policy that relied on them, have forgotten it. Wait; for a policy status
+	// says until when.
 	ReasonWithdrawing = "Withdrawing"
 
 	// ReasonCompliant: every control of the baseline passes. Nothing to do.

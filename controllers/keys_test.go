@@ -13,6 +13,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
@@ -243,4 +244,79 @@ func TestARenamedSignersSecretLingers(t *testing.T) {
 		t.Error("nobody was told of the deletion")
 	}
 	w.settles("example-com")
+}
+
+// A ledger that is gone is lost, never new: whatever of it is left to see stops the pass before
+// anything is written, until it is restored or its owner begins anew.
+func TestALedgerThatIsGoneIsLost(t *testing.T) {
+	w := newWorld(t)
+	s := spec()
+	s.MTASTS = nil
+	s.DKIM.Keys = s.DKIM.Keys[1:]
+	w.apply("example-com", s)
+	w.until("example-com", "ready", isReady)
+	ledger, signer, selector := w.secret(theLedger), w.secret(theSigner), w.active("example-com")
+	gone := func(secrets ...string) {
+		for _, name := range secrets {
+			w.must(w.api.Delete(t.Context(), w.secret(name)))
+		}
+	}
+	restore := func(secret *corev1.Secret) {
+		secret = secret.DeepCopy()
+		secret.ResourceVersion, secret.UID = "", ""
+		w.must(w.api.Create(t.Context(), secret))
+	}
+	lost := func(says ...string) {
+		t.Helper()
+		effects, updates := len(w.effects), w.dns.Updates()
+		for range 3 {
+			if _, err := w.r.Reconcile(t.Context(), ctrl.Request{NamespacedName: types.NamespacedName{Namespace: w.namespace, Name: "example-com"}}); err == nil {
+				t.Fatal("the pass goes on")
+			}
+			w.forward(time.Hour)
+		}
+		more := slices.DeleteFunc(slices.Clone(w.effects[effects:]), func(e string) bool { return e == "patch status" })
+		if len(more) > 0 || w.dns.Updates() != updates {
+			t.Errorf("wrote %v", more)
+		}
+		md := w.get("example-com")
+		if !hasReason(v1alpha1.ConditionReady, v1alpha1.ReasonLedgerUnreadable)(md) {
+			t.Fatal(describe(md))
+		}
+		for _, part := range append(says, "Secret "+theLedger+" is gone", "restore it from a backup", "to begin anew") {
+			if text := message(md, v1alpha1.ConditionReady); !strings.Contains(text, part) {
+				t.Errorf("the message lacks %q: %s", part, text)
+			}
+		}
+	}
+	gone(theLedger)
+	lost("Secret " + theSigner)
+	gone(theSigner)
+	lost("status still lists what was in it", "delete the MailDomain")
+	restore(ledger)
+	w.until("example-com", "ready", isReady) // the private key came back with it
+	if got := w.active("example-com"); got != selector || !cmp.Equal(signer.Data, w.secret(theSigner).Data) {
+		t.Errorf("%s signs, want %s", got, selector)
+	}
+
+	// Without keys a record tells.
+	w.edit("example-com", func(md *v1alpha1.MailDomain) { md.Spec.DKIM, md.Spec.DMARC = nil, nil })
+	w.until("example-com", "relaxed", hasReason(v1alpha1.ConditionDKIMReady, v1alpha1.ReasonWithdrawing))
+	for range 4 {
+		w.forward(v1alpha1.DefaultRotationRetention)
+		w.settles("example-com")
+	}
+	if md := w.get("example-com"); !isReady(md) || md.Status.DKIM != nil && len(md.Status.DKIM.Keys) > 0 {
+		t.Fatal(describe(md))
+	}
+	gone(theLedger, theSigner)
+	lost("status still lists records")
+
+	// To begin anew is possible.
+	w.must(w.api.Delete(t.Context(), w.get("example-com")))
+	w.apply("example-com", s)
+	w.until("example-com", "ready", isReady)
+	if w.active("example-com") == selector {
+		t.Error("a selector was used twice")
+	}
 }

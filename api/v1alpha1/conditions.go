@@ -147,8 +147,9 @@ const (
 	ReasonSecretConflict = "SecretConflict"
 	// ReasonSecretFull: the shared signer's Secret has no room for another domain. Use a second one.
 	ReasonSecretFull = "SecretFull"
-	// ReasonLedgerUnreadable: the operator's own record of what it wrote can't be read, so it touches
-	// nothing. Restore the Secret that the message names.
+	// ReasonLedgerUnreadable: the operator's own record of what it wrote can't be read, or is gone while
+	// its traces are there, so it touches nothing. Restore the Secret that the message names, or begin
+	// anew as the message says.
 	ReasonLedgerUnreadable = "LedgerUnreadable"
 
 	// ReasonCertificateNotReady: the TLS Secret is missing, expired, without its key, or does not name

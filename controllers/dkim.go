@@ -56,19 +56,24 @@ func (r *Reconciler) decideDKIM(ctx context.Context, s *scope) error {
 	}
 	evidence := map[string]keys.Evidence{}
 	for _, k := range s.book.Keyring {
-		if k.Pending() {
+		if k.Pending() || k.State() == keys.Active && len(k.Silent) > 0 {
 			slot := records.DKIMSlot(s.md.Spec.Domain, k.Selector)
 			seen := r.look(ctx, s, slot.Name)
 			evidence[k.Selector] = seen.evidence(slot, k.Record, standingKey(s, slot, k, seen))
 		}
 	}
 	out := keys.Advance(s.book.Keyring, s.dkim.policy, evidence, s.now)
-	s.book.Keyring, s.dkim.ring = out.Ring, out.Ring
+	s.book.Keyring, s.dkim.ring, s.dkim.ignored = out.Ring, out.Ring, out.Ignored
 	for _, t := range out.Transitions {
 		s.events = append(s.events, event{reason: "Key" + string(t.To), action: "RotateKey", note: fmt.Sprintf("DKIM key %s is %s", t.Selector, strings.ToLower(string(t.To)))})
 	}
 	for _, w := range out.Waits {
-		s.block(v1alpha1.ConditionDKIMReady, verdict{v1alpha1.ReasonRotating, fmt.Sprintf("DKIM key %s waits for %s", w.Selector, w.Why)})
+		why := verdict{v1alpha1.ReasonRotating, fmt.Sprintf("DKIM key %s waits for %s", w.Selector, w.Why)}
+		if w.Person {
+			why.reason = v1alpha1.ReasonWaitingForSigner
+			why.message += fmt.Sprintf(": set the annotation %s to the selector that it signs with now", v1alpha1.AnnotationSignerSwitched)
+		}
+		s.block(v1alpha1.ConditionDKIMReady, why)
 	}
 	s.again(out.Recheck)
 	if at, ok := keys.NextRotation(out.Ring, s.dkim.policy); ok {
@@ -133,7 +138,8 @@ func (r *Reconciler) keyPolicy(ctx context.Context, s *scope) keys.Policy {
 	}
 	if rotation.ConfirmOrDefault() == v1alpha1.ConfirmManual {
 		switched := s.md.Annotations[v1alpha1.AnnotationSignerSwitched]
-		p.Unconfirmed = !slices.ContainsFunc(s.book.Keyring.With(keys.Active), func(k keys.Key) bool { return k.Selector == switched })
+		p.Unconfirmed = !slices.ContainsFunc(s.book.Keyring.With(keys.Active), func(k keys.Key) bool { return k.Selector == switched }) &&
+			!slices.ContainsFunc(d.External, func(e v1alpha1.ExternalSelector) bool { return e.Selector == switched })
 	}
 	switch going := len(d.KeysOrDefault()) == 0; {
 	case len(s.book.Keyring.With(keys.Active)) == 0:
@@ -178,6 +184,7 @@ func unsupportedDKIM(d *v1alpha1.DKIMSpec) verdict {
 
 // makeKeys makes the keys that are due, each under a selector that nobody knows.
 func (r *Reconciler) makeKeys(ctx context.Context, s *scope) error {
+	defer func() { s.book.Silent = s.dkim.silent }()
 	for _, spec := range keys.Due(s.book.Keyring, s.dkim.policy, s.now) {
 		selector, why := r.newSelector(ctx, s)
 		if why.bad() {
@@ -207,10 +214,16 @@ func (r *Reconciler) makeKeys(ctx context.Context, s *scope) error {
 	return nil
 }
 
-// newSelector finds a selector that neither the keyring nor any name server knows. What a
-// wildcard makes up is at no selector in particular.
+// maxSelectors bounds how many selectors one pass asks for: a name server may have an answer for
+// each (Law 13).
+const maxSelectors = 100
+
+// newSelector finds a selector that neither the keyring nor any name server knows (design §6). A
+// server without an answer may know it, so it is waited for. What a wildcard makes up is at no
+// selector in particular.
 func (r *Reconciler) newSelector(ctx context.Context, s *scope) (string, verdict) {
 	var why verdict
+	asked := 0
 	domain := s.md.Spec.Domain
 	wildcard := r.look(ctx, s, "*._domainkey."+domain)
 	selector := keys.NewSelector(s.md.Spec.DKIM.SelectorOrDefault(), s.now, func(selector string) bool {
@@ -218,14 +231,22 @@ func (r *Reconciler) newSelector(ctx context.Context, s *scope) (string, verdict
 			return true
 		}
 		slot := records.DKIMSlot(domain, selector)
-		seen := r.look(ctx, s, slot.Name)
-		if seen.absent() {
+		if asked++; asked > maxSelectors {
+			why = verdict{v1alpha1.ReasonVerificationFailed, fmt.Sprintf("no new selector is free: the name servers show something at each of %d names up to %s: remove what answers for all names there, or correct the provider's spec.nameservers", maxSelectors, slot.Key)}
 			return false
 		}
-		if values := seen.values(); len(values) > 0 || seen.rrset(slot.Key).Alias != "" {
-			return !slices.Equal(values, wildcard.values()) || seen.rrset(slot.Key).Alias != wildcard.rrset(slot.Key).Alias
+		seen := r.look(ctx, s, slot.Name)
+		values, alias := seen.values(), seen.rrset(slot.Key).Alias
+		if (len(values) > 0 || alias != "") && (!slices.Equal(values, wildcard.values()) || alias != wildcard.rrset(slot.Key).Alias) {
+			return true
 		}
-		_, why = seen.verify(slot, "")
+		var names []string
+		names, s.dkim.silent = seen.waiting(s.book.Silent, s.now)
+		if !slices.ContainsFunc(seen.answers, proves) {
+			_, why = seen.verify(slot, "")
+		} else if len(names) > 0 {
+			why = verdict{v1alpha1.ReasonProgressing, fmt.Sprintf("%s: before a new key takes the selector, %s is waited for, for an hour at the most: it may know it", slot.Key, strings.Join(names, ", "))}
+		}
 		return false
 	})
 	return selector, why

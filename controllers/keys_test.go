@@ -2,13 +2,17 @@ package controllers
 
 import (
 	"bytes"
+	"fmt"
 	"maps"
+	"net"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/miekg/dns"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -18,6 +22,7 @@ import (
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
 	"github.com/maildomain/maildomain-operator/keys"
+	"github.com/maildomain/maildomain-operator/test/dnsserver"
 )
 
 const (
@@ -318,5 +323,142 @@ func TestALedgerThatIsGoneIsLost(t *testing.T) {
 	w.until("example-com", "ready", isReady)
 	if w.active("example-com") == selector {
 		t.Error("a selector was used twice")
+	}
+}
+
+// nameservers has the zone asked at these addresses.
+func (w *world) nameservers(addrs ...string) {
+	w.t.Helper()
+	p := &v1alpha1.DNSProvider{}
+	w.must(w.api.Get(w.t.Context(), types.NamespacedName{Namespace: w.namespace, Name: "dns"}, p))
+	old := p.DeepCopy()
+	p.Spec.Nameservers = addrs
+	w.must(w.api.Patch(w.t.Context(), p, client.MergeFrom(old)))
+}
+
+// passes makes some passes, a second apart.
+func (w *world) passes(n int) {
+	w.t.Helper()
+	for range n {
+		w.pass("example-com")
+		w.forward(time.Second)
+	}
+}
+
+// Every name server of the zone has a say: a selector that one of them may know is not taken, and
+// a key does not sign that one of them lacks, nor while resolvers may believe in its absence. One
+// that is silent holds things up for an hour, and is named then. Meanwhile no strict DMARC policy
+// goes out.
+func TestEveryNameServerHasASay(t *testing.T) {
+	w := newWorld(t)
+	second, err := w.dns.Secondary("127.0.0.1:0")
+	w.must(err)
+	t.Cleanup(func() { second.Close() })
+	w.nameservers(w.dns.Addr(), second.Addr())
+	taken := func(selector string) { w.must(w.dns.SetTXT(selector+"._domainkey.example.com", "somebody's")) }
+	taken("001-20261123a")
+	second.Fault(dnsserver.Fault{ServFail: true})
+	s := spec()
+	s.MTASTS, s.TLSRPT = nil, nil
+	s.DKIM.Keys = s.DKIM.Keys[1:]
+	w.apply("example-com", s)
+	state := func(says string, want ...string) {
+		t.Helper()
+		md := w.get("example-com")
+		var got []string
+		for _, k := range md.Status.DKIM.Keys {
+			got = append(got, k.Selector+" "+string(k.State))
+		}
+		if text := message(md, v1alpha1.ConditionDKIMReady); !cmp.Equal(want, got) || !strings.Contains(text, says) {
+			t.Fatalf("want %v and %q, got %v\n%s", want, says, got, describe(md))
+		}
+	}
+	w.passes(5)
+	state(second.Addr() + " (ServFail) is waited for")
+	const relaxed, strict = "v=DMARC1; p=none; rua=mailto:dmarc@example.com", "v=DMARC1; p=reject; rua=mailto:dmarc@example.com"
+	policy := func(want string) {
+		t.Helper()
+		if diff := cmp.Diff([]string{want}, w.dns.TXT("_dmarc.example.com")); diff != "" {
+			t.Errorf("%s\n%s", diff, describe(w.get("example-com")))
+		}
+	}
+	policy(relaxed)
+
+	second.Fault(dnsserver.Fault{})
+	second.Freeze()
+	w.passes(60)
+	state(second.Addr()+" does not serve it", "001-20261123b Published")
+	policy(relaxed)
+	if !w.told("Normal KeyGenerated") {
+		t.Error("nobody was told of the key")
+	}
+	second.Thaw()
+	w.passes(5) // the negative TTL
+	state("resolvers to forget", "001-20261123b Published")
+	policy(relaxed)
+	w.passes(1)
+	state("every key signs", "001-20261123b Active")
+	if !w.told("Normal KeyActive") {
+		t.Error("nobody was told that the key signs")
+	}
+	w.until("example-com", "ready", isReady)
+	policy(strict)
+
+	// A rotation with a server that is down.
+	second.Fault(dnsserver.Fault{ServFail: true})
+	w.edit("example-com", func(md *v1alpha1.MailDomain) { md.Annotations = map[string]string{v1alpha1.AnnotationRotate: "1"} })
+	w.passes(2)
+	state("is waited for", "001-20261123b Active")
+	w.forward(time.Hour)
+	w.passes(2)
+	state("gives no answer", "001-20261123b Active", "001-20261123c Published")
+	w.forward(time.Hour)
+	w.passes(7)
+	state(second.Addr()+": no answer for an hour", "001-20261123b Retired", "001-20261123c Active")
+	if !isReady(w.get("example-com")) {
+		t.Error(describe(w.get("example-com")))
+	}
+	w.settles("example-com")
+	state(second.Addr()+": no answer for an hour", "001-20261123b Retired", "001-20261123c Active")
+	second.Fault(dnsserver.Fault{})
+	w.passes(2)
+	if text := message(w.get("example-com"), v1alpha1.ConditionDKIMReady); strings.Contains(text, second.Addr()) {
+		t.Errorf("it answers, and is named: %s", text)
+	}
+}
+
+// A name server that has an answer for every name ends no pass, and no key comes of it.
+func TestNoSelectorIsFree(t *testing.T) {
+	w := newWorld(t)
+	udp, err := net.ListenPacket("udp", "127.0.0.1:0")
+	w.must(err)
+	var asked atomic.Int64
+	hostile := &dns.Server{PacketConn: udp, Handler: dns.HandlerFunc(func(rw dns.ResponseWriter, q *dns.Msg) {
+		m := new(dns.Msg).SetReply(q)
+		m.Authoritative = true
+		soa := &dns.SOA{Hdr: dns.RR_Header{Name: "example.com.", Rrtype: dns.TypeSOA, Class: dns.ClassINET, Ttl: 5}, Ns: "ns.example.com.", Mbox: "host.example.com.", Minttl: 5}
+		switch name := q.Question[0].Name; {
+		case q.Question[0].Qtype == dns.TypeTXT && strings.Contains(name, "_domainkey"):
+			m.Answer = []dns.RR{&dns.TXT{Hdr: dns.RR_Header{Name: name, Rrtype: dns.TypeTXT, Class: dns.ClassINET, Ttl: 5}, Txt: []string{fmt.Sprintf("x%d", asked.Add(1))}}}
+		case q.Question[0].Qtype == dns.TypeSOA && name == "example.com.":
+			m.Answer = []dns.RR{soa}
+		default:
+			m.Ns = []dns.RR{soa}
+		}
+		_ = rw.WriteMsg(m)
+	})}
+	go func() { _ = hostile.ActivateAndServe() }()
+	t.Cleanup(func() { _ = hostile.Shutdown() })
+	w.nameservers(udp.LocalAddr().String())
+	w.apply("example-com", signing())
+	w.until("example-com", "a verdict", hasReason(v1alpha1.ConditionDKIMReady, v1alpha1.ReasonVerificationFailed))
+	asked.Store(0)
+	w.pass("example-com")
+	if n := asked.Load(); n > 2*maxSelectors {
+		t.Errorf("one pass asked for %d selectors", n)
+	}
+	w.settles("example-com")
+	if md := w.get("example-com"); md.Status.DKIM != nil && len(md.Status.DKIM.Keys) > 0 || !strings.Contains(message(md, v1alpha1.ConditionDKIMReady), "spec.nameservers") {
+		t.Error(describe(md))
 	}
 }

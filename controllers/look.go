@@ -97,6 +97,35 @@ func (v sight) unanswered() string {
 	return ""
 }
 
+// waiting names the servers that gave no answer about the name and are waited for, each for an
+// hour as for the proof of a key (Law 3). silent is since when which address is silent, before is
+// what it was.
+func (v sight) waiting(before map[string]time.Time, now time.Time) (names []string, silent map[string]time.Time) {
+	silent = map[string]time.Time{}
+	for _, a := range v.answers {
+		if proves(a) || a.Outcome == probe.Unroutable {
+			continue
+		}
+		since, known := before[place(a)]
+		if !known || since.After(now) {
+			since = now
+		}
+		silent[place(a)] = since
+		if now.Sub(since) < keys.SilenceLimit {
+			names = append(names, fmt.Sprintf("%s (%s)", a.Server, a.Outcome))
+		}
+	}
+	return distinct(names), silent
+}
+
+// place tells the addresses of name servers apart, also of one that has none.
+func place(a probe.Answer) string {
+	if !a.Addr.IsValid() {
+		return a.Server
+	}
+	return a.Addr.String()
+}
+
 // ttl is the longest for which a cache may keep what was found.
 func (v sight) ttl() time.Duration {
 	var longest time.Duration
@@ -183,7 +212,7 @@ func (v sight) verify(slot records.Slot, wish string) (v1alpha1.RecordState, ver
 func (v sight) evidence(slot records.Slot, record string, standing bool) keys.Evidence {
 	e := keys.Evidence{Standing: standing, NegativeTTL: v.authority.NegativeTTL}
 	for _, a := range v.answers {
-		w := keys.Witness{Server: a.Server, Addr: a.Addr.String()}
+		w := keys.Witness{Server: a.Server, Addr: place(a)}
 		switch {
 		case shows(a, slot, record):
 			w.Sight = keys.Serves

@@ -120,6 +120,8 @@ type dkimState struct {
 	policy  keys.Policy
 	ring    keys.Keyring
 	plan    []v1alpha1.PlannedChange
+	silent  map[string]time.Time // addresses without an answer about the new selector, since when
+	ignored []string             // name servers that are no longer waited for
 }
 
 type mtastsState struct {

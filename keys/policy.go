@@ -25,8 +25,9 @@ type Policy struct {
 	Compromised []string // selectors of keys that others know: replaced at once, no retention
 	// Unconfirmed holds a retired key's revocation until a person says that the signer switched.
 	Unconfirmed bool
-	// Frozen keeps what signs as it is: the signer's Secret can't be written, or nobody is to
-	// stop signing now.
+	// Frozen keeps what signs as it is: no key starts or stops, and none that may have signed is
+	// revoked unless it is compromised. The signer's Secret can't be written, so what the signer
+	// does is not known, or nobody is to stop signing now.
 	Frozen bool
 }
 

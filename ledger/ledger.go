@@ -33,6 +33,10 @@ type Ledger struct {
 
 	Spec SpecSeen `json:"spec,omitzero"`
 
+	// Silent says since when an address of a name server gives no answer about a selector that is
+	// to be taken.
+	Silent map[string]time.Time `json:"silent,omitempty"`
+
 	// DMARC is how long receivers may go on to demand the signatures of keys that are to go.
 	DMARC DMARC `json:"dmarc,omitzero"`
 

@@ -124,8 +124,9 @@ const (
 
 	// ReasonRotating: a rotation is under way; the active key signs. Wait.
 	ReasonRotating = "Rotating"
-	// ReasonWaitingForSigner: a retired key waits for its revocation until the annotation
-	// maildomain.dev/signer-switched names the new selector. Set it when the signer has switched.
+	// ReasonWaitingForSigner: with confirm: Manual a retired key, whose retention has passed, waits for
+	// its revocation until the annotation maildomain.dev/signer-switched names an active or
+	// external selector. Set it when the signer has switched; DKIMReady is True meanwhile.
 	ReasonWaitingForSigner = "WaitingForSigner"
 	// ReasonImportFailed: the key to import is missing, not labelled for import, unreadable, or not the
 	// one that DNS serves. Correct what the message names.

@@ -15,6 +15,7 @@ import (
 	"github.com/miekg/dns"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -460,5 +461,83 @@ func TestNoSelectorIsFree(t *testing.T) {
 	w.settles("example-com")
 	if md := w.get("example-com"); md.Status.DKIM != nil && len(md.Status.DKIM.Keys) > 0 || !strings.Contains(message(md, v1alpha1.ConditionDKIMReady), "spec.nameservers") {
 		t.Error(describe(md))
+	}
+}
+
+// What annotations ask for is done once: a rotation, but not one that was asked for before there was
+// anything to rotate; the revocation that waits for a person; the end of a compromised key.
+func TestAnnotations(t *testing.T) {
+	w := newWorld(t)
+	annotate := func(name, value string) {
+		w.edit("example-com", func(md *v1alpha1.MailDomain) {
+			md.Annotations = map[string]string{name: value}
+		})
+	}
+	s := signing()
+	s.DKIM = nil
+	w.create(&v1alpha1.MailDomain{ObjectMeta: metav1.ObjectMeta{Name: "example-com", Annotations: map[string]string{v1alpha1.AnnotationRotate: "1"}}, Spec: s})
+	w.until("example-com", "ready", isReady)
+	book, err := openBook(t.Context(), w.api, w.get("example-com"))
+	w.must(err)
+	if book.Handled[v1alpha1.AnnotationRotate] != "1" {
+		t.Errorf("a rotation is to come that nothing was there for: %v", book.Handled)
+	}
+	w.edit("example-com", func(md *v1alpha1.MailDomain) {
+		md.Spec.DKIM = signing().DKIM
+		md.Spec.DKIM.Rotation = &v1alpha1.DKIMRotation{Confirm: v1alpha1.ConfirmManual}
+	})
+	w.until("example-com", "ready", isReady)
+	state := func(k *v1alpha1.DKIMKeyStatus, md *v1alpha1.MailDomain) v1alpha1.DKIMKeyState {
+		for _, now := range md.Status.DKIM.Keys {
+			if now.Selector == k.Selector {
+				return now.State
+			}
+		}
+		return "Removed"
+	}
+	first := w.get("example-com").Status.DKIM.Keys[0]
+	w.settles("example-com")
+	if md := w.get("example-com"); len(md.Status.DKIM.Keys) != 1 {
+		t.Fatalf("it rotated:\n%s", describe(md))
+	}
+	annotate(v1alpha1.AnnotationRotate, "2")
+	w.until("example-com", "rotated", func(md *v1alpha1.MailDomain) bool { return state(&first, md) == v1alpha1.KeyRetired })
+	second := w.active("example-com")
+	w.forward(2 * v1alpha1.DefaultRotationRetention)
+	w.settles("example-com")
+	md := w.get("example-com")
+	c := meta.FindStatusCondition(md.Status.Conditions, v1alpha1.ConditionDKIMReady)
+	if state(&first, md) != v1alpha1.KeyRetired || !isReady(md) || c.Reason != v1alpha1.ReasonWaitingForSigner || !strings.Contains(c.Message, v1alpha1.AnnotationSignerSwitched) {
+		t.Errorf("%s is %s:\n%s", first.Selector, state(&first, md), describe(md))
+	}
+	annotate(v1alpha1.AnnotationSignerSwitched, first.Selector) // not the one that signs
+	w.settles("example-com")
+	if md := w.get("example-com"); state(&first, md) != v1alpha1.KeyRetired {
+		t.Errorf("%s is %s", first.Selector, state(&first, md))
+	}
+	annotate(v1alpha1.AnnotationSignerSwitched, second)
+	w.until("example-com", "revoked", func(md *v1alpha1.MailDomain) bool { return state(&first, md) == v1alpha1.KeyRevoked })
+
+	// It ends at once, but not before another one signs.
+	annotate(v1alpha1.AnnotationCompromised, second)
+	before := w.clock.Now()
+	record := second + "._domainkey.example.com"
+	w.until("example-com", "revoked", func(md *v1alpha1.MailDomain) bool {
+		data := w.secret(theSigner).Data
+		signs := string(data["selector"])
+		if len(w.dns.TXT(signs+"._domainkey.example.com")) != 1 || len(data[keys.PrivateFile(signs)]) == 0 {
+			t.Fatalf("nothing signs:\n%s", describe(md))
+		}
+		return signs != second && slices.Contains(w.dns.TXT(record), "v=DKIM1; k=ed25519; p=")
+	})
+	if took := w.clock.Now().Sub(before); took > time.Minute {
+		t.Errorf("it took %s", took)
+	}
+	if _, there := w.secret(theSigner).Data[keys.PrivateFile(second)]; there {
+		t.Error("the signer still has the compromised key")
+	}
+	w.settles("example-com")
+	if n := len(w.get("example-com").Status.DKIM.Keys); n != 3 {
+		t.Errorf("%d keys, want three: it was replaced once", n)
 	}
 }

@@ -498,6 +498,16 @@ func TestManualMode(t *testing.T) {
 	if more := w.effects[effects:]; len(more) > 0 {
 		t.Errorf("an unchanged world was written to: %v", more)
 	}
+
+	// What is no longer wanted is a human's to remove.
+	w.edit("example-com", func(md *v1alpha1.MailDomain) { md.Spec.DMARC = nil })
+	w.pass("example-com")
+	removal := v1alpha1.PlannedChange{Action: v1alpha1.PlanRemove, Name: "_dmarc.example.com", Type: "TXT", Old: "v=DMARC1; p=reject; rua=mailto:dmarc@example.com"}
+	if md := w.get("example-com"); !slices.Contains(md.Status.Plan, removal) {
+		t.Error(describe(md))
+	}
+	w.must(w.dns.SetTXT("_dmarc.example.com"))
+	w.until("example-com", "ready", isReady)
 }
 
 func TestSuspend(t *testing.T) {

@@ -122,6 +122,7 @@ func (r *Reconciler) keyPolicy(ctx context.Context, s *scope) keys.Policy {
 	}
 	for _, key := range d.KeysOrDefault() {
 		if key.Import != nil {
+			p.Kept = append(p.Kept, key.Name) // not supported yet, which is no wish to have it stop
 			continue
 		}
 		spec := keys.Spec{Name: string(key.Name), Algorithm: string(key.AlgorithmOrDefault())}
@@ -144,8 +145,6 @@ func (r *Reconciler) keyPolicy(ctx context.Context, s *scope) keys.Policy {
 	switch going := len(d.KeysOrDefault()) == 0; {
 	case len(s.book.Keyring.With(keys.Active)) == 0:
 	case going && r.othersSign(ctx, s):
-	case len(p.Keys) == 0 && !going:
-		p.Frozen = true // a key that is not supported is no wish to have none
 	default:
 		ttl := s.md.Spec.DNS.TTLOrDefault()
 		known, why := r.lookForPolicy(ctx, s).release(s.book.DMARC, going, ttl, s.now)
@@ -245,7 +244,7 @@ func (r *Reconciler) newSelector(ctx context.Context, s *scope) (string, verdict
 		if !slices.ContainsFunc(seen.answers, proves) {
 			_, why = seen.verify(slot, "")
 		} else if len(names) > 0 {
-			why = verdict{v1alpha1.ReasonProgressing, fmt.Sprintf("%s: before a new key takes the selector, %s is waited for, for an hour at the most: it may know it", slot.Key, strings.Join(names, ", "))}
+			why = verdict{v1alpha1.ReasonRotating, fmt.Sprintf("%s: before a new key takes the selector, %s is waited for, for an hour at the most: it may know it", slot.Key, strings.Join(names, ", "))}
 		}
 		return false
 	})

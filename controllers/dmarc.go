@@ -21,7 +21,7 @@ import (
 func (r *Reconciler) decideDMARC(ctx context.Context, s *scope) error {
 	slot := records.DMARCSlot(s.md.Spec.Domain)
 	if s.md.Spec.DMARC == nil {
-		if s.dropped(sectionDMARC) && len(s.book.At(slot.Key)) > 0 {
+		if s.dropped(sectionDMARC) {
 			s.want(slot, "", r.inheritance(ctx, s, slot))
 		}
 		return nil
@@ -51,6 +51,9 @@ func (r *Reconciler) decideDMARC(ctx context.Context, s *scope) error {
 // inheritance says why the domain's own record can't go yet: without it a stricter one from above
 // would be in force.
 func (r *Reconciler) inheritance(ctx context.Context, s *scope, slot records.Slot) verdict {
+	if len(s.book.At(slot.Key)) == 0 && (!s.md.Spec.Manual() || r.look(ctx, s, slot.Name).absent()) {
+		return verdict{} // it is gone
+	}
 	inherited, from, err := r.inherited(ctx, s.md.Spec.Domain)
 	switch {
 	case err != nil:
@@ -145,6 +148,7 @@ type without struct {
 	name string
 }
 
+// LookupTXT implements dmarc.Resolver.
 func (w without) LookupTXT(ctx context.Context, name string) ([]string, error) {
 	if name == w.name {
 		return nil, nil

@@ -168,6 +168,15 @@ func TestDroppedKeysEndInGoodOrder(t *testing.T) {
 	w.until("example-com", "ready", isReady)
 	selector := w.active("example-com")
 	record := selector + "._domainkey.example.com"
+	w.edit("example-com", func(md *v1alpha1.MailDomain) { // what is not supported is no wish to stop
+		md.Spec.DKIM.Keys = []v1alpha1.DKIMKey{{Name: "ed25519", Import: &v1alpha1.DKIMImport{SecretName: "x", Key: "y", Selector: "z"}}}
+	})
+	w.until("example-com", "unsupported", hasReason(v1alpha1.ConditionDKIMReady, v1alpha1.ReasonUnsupported))
+	w.forward(2 * time.Hour)
+	w.pass("example-com")
+	if w.active("example-com") != selector {
+		t.Error("the key stopped")
+	}
 	w.edit("example-com", func(md *v1alpha1.MailDomain) { md.Spec.DKIM = nil })
 	w.pass("example-com")
 	w.forward(2 * time.Hour)
@@ -410,6 +419,9 @@ func TestEveryNameServerHasASay(t *testing.T) {
 	w.edit("example-com", func(md *v1alpha1.MailDomain) { md.Annotations = map[string]string{v1alpha1.AnnotationRotate: "1"} })
 	w.passes(2)
 	state("is waited for", "001-20261123b Active")
+	if !isReady(w.get("example-com")) {
+		t.Errorf("not ready, and the active key signs:\n%s", describe(w.get("example-com")))
+	}
 	w.forward(time.Hour)
 	w.passes(2)
 	state("gives no answer", "001-20261123b Active", "001-20261123c Published")

@@ -16,6 +16,7 @@ type Spec struct {
 // Policy is what the user wants of the keys.
 type Policy struct {
 	Keys      []Spec
+	Kept      []string      // names of keys that go on as they are, with no successor
 	Interval  time.Duration // from one activation to the next, at most
 	Retention time.Duration // how long a retired key's record stays
 	Paused    bool          // no rotation by schedule

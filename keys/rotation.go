@@ -169,7 +169,7 @@ func (o *Outcome) retire(policy Policy, now time.Time) {
 			continue
 		}
 		replaced := newest[k.Name] != i
-		dropped := !wanted(k.Name) && (wantedSigns || len(policy.Keys) == 0)
+		dropped := !wanted(k.Name) && !slices.Contains(policy.Kept, k.Name) && (wantedSigns || len(policy.Keys) == 0)
 		if replaced || dropped {
 			k.Retired, k.Silent = now, nil
 			o.moved(k, Retired)

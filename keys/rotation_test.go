@@ -179,6 +179,8 @@ func TestWhatTheUserWants(t *testing.T) {
 	}{
 		"frozen":                      {Keyring{activeKey("ed", "a")}, func(p *Policy) { p.Keys, p.Frozen = nil, true }, 0, "a Active"},
 		"all keys dropped":            {Keyring{activeKey("ed", "a")}, func(p *Policy) { p.Keys = nil }, 0, "a Retired"},
+		"kept":                        {Keyring{activeKey("old", "a"), activeKey("ed", "b")}, func(p *Policy) { p.Kept = []string{"old"} }, 0, "a Active, b Active"},
+		"nothing but kept":            {Keyring{activeKey("old", "a")}, func(p *Policy) { p.Keys, p.Kept = nil, []string{"old"} }, 0, "a Active"},
 		"a name replaced by another":  {Keyring{activeKey("old", "a")}, func(*Policy) {}, 1, "a Active"},
 		"the other signs":             {Keyring{activeKey("old", "a"), activeKey("ed", "b")}, func(*Policy) {}, 0, "a Retired, b Active"},
 		"another algorithm":           {Keyring{rsa(activeKey("ed", "a"))}, func(*Policy) {}, 1, "a Active"},

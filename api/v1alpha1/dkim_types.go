@@ -156,7 +156,8 @@ const (
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.combine) || !self.combine || has(self.name)",fieldPath=".combine",message="spec.dkim.signerSecret.combine is true without a name: write in signerSecret.name the Secret that the MailDomains share, such as dkim-keys"
 type SignerSecret struct {
-	// name is the name of the Secret, at most 253 characters. Unset: <metadata.name>-dkim.
+	// name is the name of the Secret, at most 253 characters. After a change the Secret of the old
+	// name is kept up to date for half of the retention, then deleted. Unset: <metadata.name>-dkim.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253

@@ -243,6 +243,9 @@ func TestForeignSecretIsLeftAlone(t *testing.T) {
 			before(w)
 			w.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "example-com-dkim"}, StringData: map[string]string{"precious": "x"}})
 			w.until("example-com", "a conflict", hasReason(v1alpha1.ConditionDKIMReady, v1alpha1.ReasonSecretConflict))
+			if !w.told("Warning SecretConflict") {
+				t.Error("nobody was told")
+			}
 			w.settles("example-com")
 			if diff := cmp.Diff(map[string][]byte{"precious": []byte("x")}, w.secret("example-com-dkim").Data); diff != "" {
 				t.Error(diff)
@@ -315,6 +318,45 @@ func TestDMARCWaitsForTheBasics(t *testing.T) {
 	}
 }
 
+// An SPF record with which receivers would end in permerror, or that can't be evaluated now, is not
+// published; the last good one stays.
+func TestSPFIsHeld(t *testing.T) {
+	w := newWorld(t)
+	s := spec()
+	s.DKIM, s.DMARC, s.MTASTS, s.TLSRPT = nil, nil, nil, nil
+	w.must(w.dns.SetTXT("smarter.se", "nothing"))
+	w.apply("example-com", s)
+	held := func(reason string, want ...string) {
+		t.Helper()
+		w.until("example-com", reason, hasReason(v1alpha1.ConditionSPFReady, reason))
+		w.settles("example-com")
+		if diff := cmp.Diff(want, w.dns.TXT("example.com")); diff != "" {
+			t.Errorf("%s: %s\n%s", reason, diff, describe(w.get("example-com")))
+		}
+	}
+	include := func(names ...string) {
+		w.edit("example-com", func(md *v1alpha1.MailDomain) {
+			md.Spec.SPF.Mechanisms = nil
+			for _, name := range names {
+				md.Spec.SPF.Mechanisms = append(md.Spec.SPF.Mechanisms, "include:"+name)
+			}
+		})
+	}
+	held(v1alpha1.ReasonSPFPermError)
+	w.must(w.dns.SetTXT("smarter.se", "v=spf1 -all"))
+	w.until("example-com", "ready", isReady)
+	good := w.dns.TXT("example.com")
+	include("nothing.smarter.se")
+	held(v1alpha1.ReasonSPFPermError, good...)
+	include("nobody.answers.example.org") // of a zone that the resolver refuses
+	held(v1alpha1.ReasonSPFTempError, good...)
+	include("smarter.se")
+	w.until("example-com", "ready", isReady)
+	if diff := cmp.Diff([]string{"v=spf1 include:smarter.se -all"}, w.dns.TXT("example.com")); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // A section that is taken out of spec is withdrawn; one that a re-created object never had is not.
 func TestRemovedSections(t *testing.T) {
 	w := newWorld(t)
@@ -337,6 +379,8 @@ func TestRemovedSections(t *testing.T) {
 		t.Error("the keys stopped signing")
 	}
 	w.edit("example-com", func(md *v1alpha1.MailDomain) { md.Spec.DMARC.Policy = v1alpha1.DMARCNone })
+	w.until("example-com", "relaxed", hasReason(v1alpha1.ConditionDKIMReady, v1alpha1.ReasonWithdrawing))
+	w.forward(v1alpha1.DefaultTTL)
 	w.until("example-com", "retired", func(md *v1alpha1.MailDomain) bool { return len(md.Status.DKIM.ActiveSelectors) == 0 })
 }
 
@@ -454,6 +498,16 @@ func TestManualMode(t *testing.T) {
 	if more := w.effects[effects:]; len(more) > 0 {
 		t.Errorf("an unchanged world was written to: %v", more)
 	}
+
+	// What is no longer wanted is a human's to remove.
+	w.edit("example-com", func(md *v1alpha1.MailDomain) { md.Spec.DMARC = nil })
+	w.pass("example-com")
+	removal := v1alpha1.PlannedChange{Action: v1alpha1.PlanRemove, Name: "_dmarc.example.com", Type: "TXT", Old: "v=DMARC1; p=reject; rua=mailto:dmarc@example.com"}
+	if md := w.get("example-com"); !slices.Contains(md.Status.Plan, removal) {
+		t.Error(describe(md))
+	}
+	w.must(w.dns.SetTXT("_dmarc.example.com"))
+	w.until("example-com", "ready", isReady)
 }
 
 func TestSuspend(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -30,7 +31,7 @@ const (
 	ownerAnnotation = "maildomain.dev/owner"
 )
 
-// errLedger: the ledger is there and can't be used; nothing may be touched.
+// errLedger: the ledger can't be used, or is lost; nothing may be touched.
 var errLedger = errors.New("the ledger can't be read")
 
 // book is a ledger with the private keys, as they stand in one Secret: a key and the intent to
@@ -50,8 +51,8 @@ func ownerOf(md *v1alpha1.MailDomain) string {
 	return md.Namespace + "/" + md.Name + "/" + md.Spec.Domain
 }
 
-// openBook reads the ledger, past any cache. One that does not exist is empty. An error wraps
-// errLedger if it exists and can't be used.
+// openBook reads the ledger, past any cache. One that does not exist is empty, see lostLedger. An
+// error wraps errLedger if it exists and can't be used.
 func openBook(ctx context.Context, reader client.Reader, md *v1alpha1.MailDomain) (*book, error) {
 	secret := &corev1.Secret{}
 	err := reader.Get(ctx, types.NamespacedName{Namespace: md.Namespace, Name: ledgerName(md.Name)}, secret)
@@ -84,6 +85,41 @@ func openBook(ctx context.Context, reader client.Reader, md *v1alpha1.MailDomain
 		}
 	}
 	return b, nil
+}
+
+// lostLedger tells a ledger that is gone from one that never was (Law 2): what only follows from a
+// ledger is still there. Without it nothing is known of keys and commitments, so the error, which
+// wraps errLedger, ends the pass before anything is written or made.
+func (r *Reconciler) lostLedger(ctx context.Context, s *scope) error {
+	lost := func(trace, anew string) error {
+		return fmt.Errorf("%w: Secret %s is gone, while %s: restore it from a backup; or, to begin anew with new keys, delete %s, and create the MailDomain again", errLedger, s.book.secret.Name, trace, anew)
+	}
+	for _, name := range []string{s.md.SignerSecretName(), s.md.Name + "-dkim"} {
+		signer, err := r.readSigner(ctx, s.md, name)
+		if err != nil {
+			return err
+		}
+		if signer.secret != nil && !signer.foreign {
+			return lost(fmt.Sprintf("Secret %s still holds keys of this MailDomain", name), "that Secret and the MailDomain")
+		}
+	}
+	before := s.md.Status
+	if before.DKIM != nil && len(before.DKIM.Keys) > 0 || before.MTASTS != nil && before.MTASTS.PolicyID != "" {
+		return lost("status still lists what was in it", "the MailDomain")
+	}
+	// In mode Observe status lists records that nobody here wrote, so it does not tell alone; a
+	// stored claim does.
+	stands := func(record v1alpha1.RecordStatus) bool {
+		return record.State == v1alpha1.RecordVerified || record.State == v1alpha1.RecordPublished || record.State == v1alpha1.RecordWithdrawing
+	}
+	if !slices.ContainsFunc(before.Records, stands) {
+		return nil
+	}
+	stored, err := r.readSite(ctx, s.md.Spec.Domain)
+	if err == nil && stored.holder == ownerOf(s.md) {
+		return lost("status still lists records as written", "the MailDomain")
+	}
+	return err
 }
 
 // save writes the book if it differs from what is stored. A conflict with another writer is an

@@ -1,18 +1,11 @@
 package controllers
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
-
-	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
 	"github.com/maildomain/maildomain-operator/keys"
@@ -28,14 +21,17 @@ func (r *Reconciler) decideDKIM(ctx context.Context, s *scope) error {
 	if !s.dkim.managed && (!s.dropped(sectionDKIM) || len(s.book.Keyring) == 0) {
 		return nil
 	}
-	signer, err := r.signerSecret(ctx, s)
-	if err != nil {
+	var err error
+	if s.dkim.signers, err = r.readSigners(ctx, s); err != nil {
 		return err
 	}
+	var restored []string
+	restored, s.dkim.lost = privates(s.book, s.dkim.signers)
+	s.block(v1alpha1.ConditionDKIMReady, s.dkim.lost)
 	s.dkim.policy = r.keyPolicy(ctx, s)
-	if signer.foreign {
+	if signer := s.dkim.signers[0]; signer.foreign {
 		s.dkim.policy.Frozen = true
-		s.block(v1alpha1.ConditionDKIMReady, verdict{v1alpha1.ReasonSecretConflict, fmt.Sprintf("Secret %s exists and is not the operator's: remove it, or choose another name in spec.dkim.signerSecret.name", s.md.SignerSecretName())})
+		s.block(v1alpha1.ConditionDKIMReady, verdict{v1alpha1.ReasonSecretConflict, fmt.Sprintf("Secret %s exists and is not the operator's: remove it, or choose another name in spec.dkim.signerSecret.name", signer.name)})
 	}
 	s.block(v1alpha1.ConditionDKIMReady, unsupportedDKIM(s.md.Spec.DKIM))
 	if s.dkim.managed {
@@ -43,8 +39,7 @@ func (r *Reconciler) decideDKIM(ctx context.Context, s *scope) error {
 			s.block(v1alpha1.ConditionDKIMReady, r.external(ctx, s, external))
 		}
 	}
-	if why := privates(s.book, signer.data); why.bad() {
-		s.block(v1alpha1.ConditionDKIMReady, why)
+	if s.dkim.lost.bad() {
 		s.dkim.policy.Frozen = true
 		s.wantKeys(s.book.Keyring)
 		return nil
@@ -56,21 +51,29 @@ func (r *Reconciler) decideDKIM(ctx context.Context, s *scope) error {
 		s.wantKeys(s.book.Keyring)
 		return nil
 	}
+	for _, selector := range restored {
+		s.events = append(s.events, event{reason: "KeyRestored", action: "RestoreKey", note: fmt.Sprintf("the private key of %s was taken back from the signer's Secret", selector)})
+	}
 	evidence := map[string]keys.Evidence{}
 	for _, k := range s.book.Keyring {
-		if k.Pending() {
+		if k.Pending() || k.State() == keys.Active && len(k.Silent) > 0 {
 			slot := records.DKIMSlot(s.md.Spec.Domain, k.Selector)
 			seen := r.look(ctx, s, slot.Name)
 			evidence[k.Selector] = seen.evidence(slot, k.Record, standingKey(s, slot, k, seen))
 		}
 	}
 	out := keys.Advance(s.book.Keyring, s.dkim.policy, evidence, s.now)
-	s.book.Keyring, s.dkim.ring = out.Ring, out.Ring
+	s.book.Keyring, s.dkim.ring, s.dkim.ignored = out.Ring, out.Ring, out.Ignored
 	for _, t := range out.Transitions {
 		s.events = append(s.events, event{reason: "Key" + string(t.To), action: "RotateKey", note: fmt.Sprintf("DKIM key %s is %s", t.Selector, strings.ToLower(string(t.To)))})
 	}
 	for _, w := range out.Waits {
-		s.block(v1alpha1.ConditionDKIMReady, verdict{v1alpha1.ReasonRotating, fmt.Sprintf("DKIM key %s waits for %s", w.Selector, w.Why)})
+		why := verdict{v1alpha1.ReasonRotating, fmt.Sprintf("DKIM key %s waits for %s", w.Selector, w.Why)}
+		if w.Person {
+			why.reason = v1alpha1.ReasonWaitingForSigner
+			why.message += fmt.Sprintf(": set the annotation %s to the selector that it signs with now", v1alpha1.AnnotationSignerSwitched)
+		}
+		s.block(v1alpha1.ConditionDKIMReady, why)
 	}
 	s.again(out.Recheck)
 	if at, ok := keys.NextRotation(out.Ring, s.dkim.policy); ok {
@@ -119,6 +122,7 @@ func (r *Reconciler) keyPolicy(ctx context.Context, s *scope) keys.Policy {
 	}
 	for _, key := range d.KeysOrDefault() {
 		if key.Import != nil {
+			p.Kept = append(p.Kept, key.Name) // not supported yet, which is no wish to have it stop
 			continue
 		}
 		spec := keys.Spec{Name: string(key.Name), Algorithm: string(key.AlgorithmOrDefault())}
@@ -135,16 +139,31 @@ func (r *Reconciler) keyPolicy(ctx context.Context, s *scope) keys.Policy {
 	}
 	if rotation.ConfirmOrDefault() == v1alpha1.ConfirmManual {
 		switched := s.md.Annotations[v1alpha1.AnnotationSignerSwitched]
-		p.Unconfirmed = !slices.ContainsFunc(s.book.Keyring.With(keys.Active), func(k keys.Key) bool { return k.Selector == switched })
+		p.Unconfirmed = !slices.ContainsFunc(s.book.Keyring.With(keys.Active), func(k keys.Key) bool { return k.Selector == switched }) &&
+			!slices.ContainsFunc(d.External, func(e v1alpha1.ExternalSelector) bool { return e.Selector == switched })
 	}
-	if len(p.Keys) == 0 && len(s.book.Keyring.With(keys.Active)) > 0 && (d == nil || len(d.External) == 0) {
-		slot := records.DMARCSlot(s.md.Spec.Domain)
-		if record, _ := standingDMARC(s, slot, r.look(ctx, s, slot.Name)); record.Strictness() != [3]int{} {
-			p.Frozen = true
-			s.block(v1alpha1.ConditionDKIMReady, verdict{v1alpha1.ReasonDKIMRequired, "spec.dkim was removed while the DMARC policy in force relies on DKIM, so the keys go on signing: set spec.dmarc.policy: none first, or name external selectors"})
+	switch going := len(d.KeysOrDefault()) == 0; {
+	case len(s.book.Keyring.With(keys.Active)) == 0:
+	case going && r.othersSign(ctx, s):
+	default:
+		ttl := s.md.Spec.DNS.TTLOrDefault()
+		known, why := r.lookForPolicy(ctx, s).release(s.book.DMARC, going, ttl, s.now)
+		s.book.DMARC = known
+		p.Frozen = why.bad()
+		s.block(v1alpha1.ConditionDKIMReady, why)
+		if why.reason == v1alpha1.ReasonWithdrawing {
+			s.again(known.Released(ttl).Sub(s.now))
 		}
 	}
 	return p
+}
+
+// othersSign reports whether the external selectors of spec have taken over: each is served.
+func (r *Reconciler) othersSign(ctx context.Context, s *scope) bool {
+	if s.md.Spec.DKIM == nil || len(s.md.Spec.DKIM.External) == 0 {
+		return false
+	}
+	return !slices.ContainsFunc(s.md.Spec.DKIM.External, func(e v1alpha1.ExternalSelector) bool { return r.external(ctx, s, e).bad() })
 }
 
 func unsupportedDKIM(d *v1alpha1.DKIMSpec) verdict {
@@ -164,6 +183,7 @@ func unsupportedDKIM(d *v1alpha1.DKIMSpec) verdict {
 
 // makeKeys makes the keys that are due, each under a selector that nobody knows.
 func (r *Reconciler) makeKeys(ctx context.Context, s *scope) error {
+	defer func() { s.book.Silent = s.dkim.silent }()
 	for _, spec := range keys.Due(s.book.Keyring, s.dkim.policy, s.now) {
 		selector, why := r.newSelector(ctx, s)
 		if why.bad() {
@@ -193,10 +213,16 @@ func (r *Reconciler) makeKeys(ctx context.Context, s *scope) error {
 	return nil
 }
 
-// newSelector finds a selector that neither the keyring nor any name server knows. What a
-// wildcard makes up is at no selector in particular.
+// maxSelectors bounds how many selectors one pass asks for: a name server may have an answer for
+// each (Law 13).
+const maxSelectors = 100
+
+// newSelector finds a selector that neither the keyring nor any name server knows (design §6). A
+// server without an answer may know it, so it is waited for. What a wildcard makes up is at no
+// selector in particular.
 func (r *Reconciler) newSelector(ctx context.Context, s *scope) (string, verdict) {
 	var why verdict
+	asked := 0
 	domain := s.md.Spec.Domain
 	wildcard := r.look(ctx, s, "*._domainkey."+domain)
 	selector := keys.NewSelector(s.md.Spec.DKIM.SelectorOrDefault(), s.now, func(selector string) bool {
@@ -204,105 +230,23 @@ func (r *Reconciler) newSelector(ctx context.Context, s *scope) (string, verdict
 			return true
 		}
 		slot := records.DKIMSlot(domain, selector)
-		seen := r.look(ctx, s, slot.Name)
-		if seen.absent() {
+		if asked++; asked > maxSelectors {
+			why = verdict{v1alpha1.ReasonVerificationFailed, fmt.Sprintf("no new selector is free: the name servers show something at each of %d names up to %s: remove what answers for all names there, or correct the provider's spec.nameservers", maxSelectors, slot.Key)}
 			return false
 		}
-		if values := seen.values(); len(values) > 0 || seen.rrset(slot.Key).Alias != "" {
-			return !slices.Equal(values, wildcard.values()) || seen.rrset(slot.Key).Alias != wildcard.rrset(slot.Key).Alias
+		seen := r.look(ctx, s, slot.Name)
+		values, alias := seen.values(), seen.rrset(slot.Key).Alias
+		if (len(values) > 0 || alias != "") && (!slices.Equal(values, wildcard.values()) || alias != wildcard.rrset(slot.Key).Alias) {
+			return true
 		}
-		_, why = seen.verify(slot, "")
+		var names []string
+		names, s.dkim.silent = seen.waiting(s.book.Silent, s.now)
+		if !slices.ContainsFunc(seen.answers, proves) {
+			_, why = seen.verify(slot, "")
+		} else if len(names) > 0 {
+			why = verdict{v1alpha1.ReasonRotating, fmt.Sprintf("%s: before a new key takes the selector, %s is waited for, for an hour at the most: it may know it", slot.Key, strings.Join(names, ", "))}
+		}
 		return false
 	})
 	return selector, why
-}
-
-// privates sees to it that the private half of every key that needs one is at hand and belongs
-// to the key's record. What is lost is taken back from the signer's Secret.
-func privates(b *book, signer map[string][]byte) verdict {
-	for _, k := range b.Keyring {
-		if !k.NeedsPrivate() {
-			continue
-		}
-		private, there := b.privates[k.Selector]
-		if !there {
-			if private, there = signer[keys.PrivateFile(k.Selector)]; !there {
-				return verdict{v1alpha1.ReasonKeyLost, fmt.Sprintf("the private key of %s is gone from Secret %s: restore it from a backup", k.Selector, b.secret.Name)}
-			}
-		}
-		if record, err := keys.RecordOf(private); err != nil {
-			return verdict{v1alpha1.ReasonKeyUnreadable, fmt.Sprintf("the private key of %s in Secret %s can't be used: %v: restore it from a backup", k.Selector, b.secret.Name, err)}
-		} else if record != k.Record {
-			return verdict{v1alpha1.ReasonKeyUnreadable, fmt.Sprintf("the private key of %s in Secret %s does not belong to its record: restore it from a backup", k.Selector, b.secret.Name)}
-		}
-		b.privates[k.Selector] = private
-	}
-	return verdict{}
-}
-
-// signer is the Secret that the domain's signer mounts.
-type signer struct {
-	secret  *corev1.Secret // nil: it does not exist
-	foreign bool
-	data    map[string][]byte // of ours
-}
-
-func (r *Reconciler) signerSecret(ctx context.Context, s *scope) (signer, error) {
-	secret := &corev1.Secret{}
-	err := r.Reader.Get(ctx, types.NamespacedName{Namespace: s.md.Namespace, Name: s.md.SignerSecretName()}, secret)
-	if apierrors.IsNotFound(err) {
-		return signer{}, nil
-	}
-	if err != nil {
-		return signer{}, fmt.Errorf("reading Secret %s: %w", s.md.SignerSecretName(), err)
-	}
-	if secret.Annotations[ownerAnnotation] != ownerOf(s.md) {
-		return signer{secret: secret, foreign: true}, nil
-	}
-	return signer{secret: secret, data: secret.Data}, nil
-}
-
-// writeSigner puts the keys that may sign where the signer finds them. It comes before the
-// ledger: a crash in between makes a retirement later, never earlier.
-func (r *Reconciler) writeSigner(ctx context.Context, s *scope) error {
-	stuck := s.blocked[v1alpha1.ConditionDKIMReady].reason
-	if !s.writes() || stuck == v1alpha1.ReasonKeyLost || stuck == v1alpha1.ReasonKeyUnreadable {
-		return nil
-	}
-	data := keys.SignerData(s.md.Spec.Domain, s.book.Keyring, s.dkim.policy, s.book.privates, s.now)
-	if data == nil {
-		return nil
-	}
-	current, err := r.signerSecret(ctx, s)
-	if err != nil || current.foreign {
-		return err
-	}
-	next := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: s.md.Namespace, Name: s.md.SignerSecretName()}, Type: corev1.SecretTypeOpaque}
-	if current.secret != nil {
-		next = current.secret.DeepCopy()
-	}
-	var template *v1alpha1.SignerSecret
-	if s.md.Spec.DKIM != nil {
-		template = s.md.Spec.DKIM.SignerSecret
-	}
-	labels, annotations := template.Metadata()
-	next.Labels = merged(next.Labels, labels, map[string]string{managedByLabel: managedBy})
-	next.Annotations = merged(next.Annotations, annotations, map[string]string{ownerAnnotation: ownerOf(s.md)})
-	next.Data = data
-	if current.secret == nil {
-		return r.Client.Create(ctx, next)
-	}
-	if maps.EqualFunc(data, current.secret.Data, bytes.Equal) && maps.Equal(next.Labels, current.secret.Labels) && maps.Equal(next.Annotations, current.secret.Annotations) {
-		return nil
-	}
-	return updateSecret(ctx, r.Client, next)
-}
-
-// merged lays maps over each other.
-func merged(layers ...map[string]string) map[string]string {
-	out := map[string]string{}
-	for _, layer := range layers {
-		maps.Copy(out, layer)
-	}
-	return out
 }

@@ -1,32 +1,34 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
 	"github.com/maildomain/maildomain-operator/keys"
+	"github.com/maildomain/maildomain-operator/ledger"
 	"github.com/maildomain/maildomain-operator/mailauth/dkim"
 	"github.com/maildomain/maildomain-operator/mailauth/dmarc"
 	"github.com/maildomain/maildomain-operator/records"
 )
 
-// decideDMARC wants the record of spec. A policy that is stricter than what stands waits until
-// the basics are there, because every mail without them would be lost by it.
+// decideDMARC wants the record of spec. A policy that is stricter than the one in force waits until
+// the basics are there, because every mail without them would be lost by it (Law 15).
 func (r *Reconciler) decideDMARC(ctx context.Context, s *scope) error {
 	slot := records.DMARCSlot(s.md.Spec.Domain)
 	if s.md.Spec.DMARC == nil {
 		if s.dropped(sectionDMARC) {
-			s.want(slot, "", verdict{})
+			s.want(slot, "", r.inheritance(ctx, s, slot))
 		}
 		return nil
 	}
 	wished := records.DMARC(s.md.Spec.DMARC)
-	seen := r.look(ctx, s, slot.Name)
-	now, stands := standingDMARC(s, slot, seen)
-	if s.md.Spec.DMARC.EnforcementOrDefault() == v1alpha1.EnforceImmediate || !dmarc.Stricter(wished, now) {
+	inForce := r.lookForPolicy(ctx, s)
+	if s.md.Spec.DMARC.EnforcementOrDefault() == v1alpha1.EnforceImmediate || !dmarc.Stricter(wished, inForce.mildest()) {
 		s.want(slot, wished.String(), verdict{})
 		return nil
 	}
@@ -37,22 +39,65 @@ func (r *Reconciler) decideDMARC(ctx context.Context, s *scope) error {
 	}
 	why := verdict{v1alpha1.ReasonBasicsNotReady, fmt.Sprintf("%s: %q is held until %s; to publish it anyway set spec.dmarc.enforcement: Immediate", slot.Key, wished, strings.Join(missing, ", and "))}
 	s.block(v1alpha1.ConditionDMARCReady, why)
-	switch {
-	case stands:
-		s.want(slot, wished.String(), why)
-	case seen.absent():
+	if seen := r.look(ctx, s, slot.Name); seen.absent() && inForce.walked && !enforced(inForce.inherited) {
 		s.want(slot, dmarc.Record{Policy: dmarc.None, RUA: wished.RUA}.String(), verdict{})
-	default:
-		s.want(slot, wished.String(), why) // what stands is not known
+		return nil
 	}
+	// Something stands there, or may; or p=none would take an inherited policy out of force.
+	s.want(slot, wished.String(), why)
 	return nil
 }
 
-// standingDMARC is the policy in force: what the name servers show, else what the ledger says.
-// The least strict record of several is taken, so that none of them can open the gate.
-func standingDMARC(s *scope, slot records.Slot, seen sight) (record dmarc.Record, stands bool) {
+// inheritance says why the domain's own record can't go yet: without it a stricter one from above
+// would be in force.
+func (r *Reconciler) inheritance(ctx context.Context, s *scope, slot records.Slot) verdict {
+	if len(s.book.At(slot.Key)) == 0 && (!s.md.Spec.Manual() || r.look(ctx, s, slot.Name).absent()) {
+		return verdict{} // it is gone
+	}
+	inherited, from, err := r.inherited(ctx, s.md.Spec.Domain)
+	switch {
+	case err != nil:
+		return verdict{v1alpha1.ReasonServersUnreachable, fmt.Sprintf("%s: it is removed when it is known which policy would be inherited: %s", slot.Key, firstLine(err))}
+	case !dmarc.Stricter(inherited, r.lookForPolicy(ctx, s).mildest()):
+		return verdict{}
+	}
+	if missing := r.basics(ctx, s); len(missing) > 0 {
+		return verdict{v1alpha1.ReasonBasicsNotReady, fmt.Sprintf("%s: it is removed, so that the stricter policy of %s is in force, when %s", slot.Key, from, strings.Join(missing, ", and "))}
+	}
+	return verdict{}
+}
+
+// policyInForce is what receivers may find for the domain's mail (RFC 9989 §4.10.1).
+type policyInForce struct {
+	texts     []string       // at the domain itself; where it is not one, receivers go on upwards
+	own       []dmarc.Record // of these, what receivers can use
+	inherited dmarc.Record   // what applies where the domain has none of its own; zero: nothing does
+	walked    bool           // inherited is known, or does not matter
+	names     []string       // where the records are
+	ttl       time.Duration  // the longest of them
+	unknown   string         // what gave no answer; "" if all is known
+}
+
+// lookForPolicy looks once in a pass. What the authoritative servers say counts; where they say nothing,
+// what the ledger knows of the domain's own record is taken for what stands.
+func (r *Reconciler) lookForPolicy(ctx context.Context, s *scope) *policyInForce {
+	if s.dmarc != nil {
+		return s.dmarc
+	}
+	p := &policyInForce{walked: true}
+	s.dmarc = p
+	slot := records.DMARCSlot(s.md.Spec.Domain)
+	seen := r.look(ctx, s, slot.Name)
+	p.unknown = seen.unanswered()
 	texts := seen.values()
-	if !seen.absent() && len(texts) == 0 {
+	if seen.rrset(slot.Key).Alias != "" {
+		// What stands at the alias's target is not the zone's to say.
+		found, err := r.Resolver.LookupTXT(ctx, slot.Name+".")
+		if err != nil && !isNotFound(err) {
+			p.unknown = firstLine(err)
+		}
+		texts = append(texts, found...)
+	} else if !seen.absent() && len(texts) == 0 {
 		for _, e := range s.book.At(slot.Key) {
 			if e.Settled {
 				texts = append(texts, e.Value)
@@ -63,16 +108,109 @@ func standingDMARC(s *scope, slot records.Slot, seen sight) (record dmarc.Record
 		if !slot.Is(text) {
 			continue
 		}
-		r, err := dmarc.Parse(text)
-		if err != nil {
-			r = dmarc.Record{}
+		p.texts = append(p.texts, text)
+		if record, err := dmarc.Interpret(text); err == nil {
+			p.own = append(p.own, record)
 		}
-		if !stands || dmarc.Stricter(record, r) {
-			record = r
-		}
-		stands = true
 	}
-	return record, stands
+	if len(p.texts) > 0 {
+		p.names, p.ttl = []string{slot.Name}, seen.ttl()
+	}
+	if len(p.texts) == 1 && len(p.own) == 1 {
+		return p
+	}
+	inherited, from, err := r.inherited(ctx, s.md.Spec.Domain)
+	if err != nil {
+		p.unknown, p.walked = firstLine(err), false
+	} else if from != "" {
+		p.inherited, p.names = inherited, append(p.names, from)
+		p.ttl = max(p.ttl, r.lookThrough(ctx, from, nil).ttl())
+	}
+	return p
+}
+
+// inherited returns the policy that applies to a domain without a record of its own, in the form
+// that such a record would have, and at which name it stands.
+func (r *Reconciler) inherited(ctx context.Context, domain string) (record dmarc.Record, from string, err error) {
+	found, err := dmarc.Discover(ctx, without{r.Resolver, records.DMARCSlot(domain).Name + "."}, domain)
+	if err != nil || found.Policy == nil {
+		return dmarc.Record{}, "", err
+	}
+	record = found.Policy.Record
+	record.Policy = cmp.Or(record.SubdomainPolicy, record.Policy)
+	record.SubdomainPolicy = record.Policy
+	return record, records.DMARCSlot(found.Policy.Domain).Name, nil
+}
+
+// without is DNS without the one name.
+type without struct {
+	dmarc.Resolver
+	name string
+}
+
+// LookupTXT implements dmarc.Resolver.
+func (w without) LookupTXT(ctx context.Context, name string) ([]string, error) {
+	if name == w.name {
+		return nil, nil
+	}
+	return w.Resolver.LookupTXT(ctx, name)
+}
+
+// applicable are the records that one receiver or another may apply: of several at one name
+// receivers discard all, and which of them a cache holds alone is not known.
+func (p *policyInForce) applicable() []dmarc.Record {
+	if len(p.texts) == 1 && len(p.own) == 1 {
+		return p.own
+	}
+	return append(slices.Clone(p.own), p.inherited)
+}
+
+// mildest is what the gate compares with: no record of several can open it.
+func (p *policyInForce) mildest() dmarc.Record {
+	all := p.applicable()
+	mildest := all[0]
+	for _, record := range all[1:] {
+		if dmarc.Stricter(mildest, record) {
+			mildest = record
+		}
+	}
+	return mildest
+}
+
+// demands reports whether any receiver may treat mail worse for want of a signature.
+func (p *policyInForce) demands() bool { return slices.ContainsFunc(p.applicable(), enforced) }
+
+func enforced(record dmarc.Record) bool { return record.Strictness() != [3]int{} }
+
+// longestTTL is how long resolvers keep a record at the most (RFC 8767 §4 names a week).
+const longestTTL = 7 * 24 * time.Hour
+
+// release says why keys that spec no longer names go on signing (Law 2), and what the ledger is to
+// know of it. They may stop when it is proven that no policy in force relies on them, and the
+// last one that did has left the caches. ttl is that of the records that we write.
+func (p *policyInForce) release(known ledger.DMARC, going bool, ttl time.Duration, now time.Time) (next ledger.DMARC, why verdict) {
+	next = known
+	if p.demands() {
+		next.Seconds = max(next.Seconds, int64(min(p.ttl, longestTTL)/time.Second))
+	}
+	if !going || p.demands() {
+		next.Relaxed = time.Time{}
+	}
+	switch where := strings.Join(p.names, " and "); {
+	case !going:
+	case p.demands():
+		return next, verdict{v1alpha1.ReasonDKIMRequired, fmt.Sprintf("spec.dkim names no key of the operator's, while the DMARC policy in force (TXT %s) relies on DKIM, so the keys go on signing: set spec.dmarc.policy: none first, or name external selectors that are served", where)}
+	case p.unknown != "":
+		return next, verdict{v1alpha1.ReasonServersUnreachable, fmt.Sprintf("spec.dkim names no key of the operator's, and it can't be found out whether a DMARC policy relies on them, so the keys go on signing: %s", p.unknown)}
+	default:
+		if next.Relaxed.IsZero() || next.Relaxed.After(now) {
+			next.Relaxed = now
+		}
+		if now.Before(next.Released(ttl)) {
+			return next, verdict{v1alpha1.ReasonWithdrawing, "spec.dkim names no key of the operator's; the keys go on signing until caches have forgotten the DMARC policy that may have relied on them"}
+		}
+	}
+	return next, verdict{}
 }
 
 // basics says what is missing before a strict policy can do no harm.

@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -8,8 +9,10 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
+	"github.com/maildomain/maildomain-operator/keys"
 	"github.com/maildomain/maildomain-operator/mailauth/mtasts"
 )
 
@@ -131,6 +134,67 @@ func TestRotation(t *testing.T) {
 	w.until("example-com", "revoked", func(*v1alpha1.MailDomain) bool { return slices.Contains(w.dns.TXT(record), "v=DKIM1; k=ed25519; p=") })
 	w.forward(v1alpha1.DefaultRotationRetention)
 	w.until("example-com", "removed", func(*v1alpha1.MailDomain) bool { return len(w.dns.TXT(record)) == 0 })
+	if !isReady(w.get("example-com")) {
+		t.Error(describe(w.get("example-com")))
+	}
+}
+
+// A process that dies at any write of a rotation, and is away until the old key's retention has
+// passed: at no instant is the signer told to sign with a key whose record is not served.
+func TestCrashAtEveryWriteOfARotation(t *testing.T) {
+	w := newWorld(t)
+	s := signing()
+	s.DKIM.Rotation = &v1alpha1.DKIMRotation{Interval: &metav1.Duration{Duration: 87600 * time.Hour}}
+	w.apply("example-com", s)
+	w.until("example-com", "ready", isReady)
+	w.check = func() {
+		data := w.secret(theSigner).Data
+		selectors := strings.Fields(string(data["selectors"]))
+		if len(selectors) != 1 || selectors[0] != string(data["selector"]) {
+			t.Fatalf("the signer is told to sign with %q and %q", data["selector"], selectors)
+		}
+		record, err := keys.RecordOf(data[keys.PrivateFile(selectors[0])])
+		if diff := cmp.Diff([]string{record}, w.dns.TXT(selectors[0]+"._domainkey.example.com")); err != nil || diff != "" {
+			t.Fatalf("the signer is told to sign with %s: %v %s", selectors[0], err, diff)
+		}
+	}
+	// rotate brings one rotation about, up to the revocation, and returns its writes.
+	rotate := func(name string, crashAt int, after bool) (effects []string) {
+		before := len(w.effects)
+		w.after, w.crashAt = after, 0
+		if crashAt > 0 {
+			w.crashAt = before + crashAt
+		}
+		old := w.active("example-com")
+		record := w.dns.TXT(old + "._domainkey.example.com")
+		w.edit("example-com", func(md *v1alpha1.MailDomain) { md.Annotations = map[string]string{v1alpha1.AnnotationRotate: name} })
+		away := false
+		for range 60 {
+			died := w.pass("example-com")
+			switch {
+			case !slices.Equal(w.dns.TXT(old+"._domainkey.example.com"), record) && !died: // revoked, or removed already
+				return w.effects[before:]
+			case died:
+				w.restart()
+				w.forward(v1alpha1.DefaultRotationRetention)
+			case !away && !slices.Contains(w.get("example-com").Status.DKIM.ActiveSelectors, old):
+				away = true
+				w.forward(v1alpha1.DefaultRotationRetention)
+			default:
+				w.forward(time.Second)
+			}
+		}
+		t.Fatalf("%s: the rotation does not end:\n%s", name, describe(w.get("example-com")))
+		return nil
+	}
+	rehearsal := slices.Clone(rotate("rehearsal", 0, false))
+	for n, effect := range rehearsal {
+		for _, after := range []bool{false, true} {
+			name := fmt.Sprintf("%d %s%s", n+1, effect, map[bool]string{true: " and then", false: " not yet"}[after])
+			t.Run(name, func(*testing.T) { rotate(name, n+1, after) })
+		}
+	}
+	w.passes(3)
 	if !isReady(w.get("example-com")) {
 		t.Error(describe(w.get("example-com")))
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
 	"github.com/maildomain/maildomain-operator/dnsprovider"
@@ -71,6 +72,69 @@ func (v sight) absent() bool {
 		answered = answered || proves(a)
 	}
 	return answered
+}
+
+// unanswered says who gave no answer about the name, in stable words; "" if everybody did who can
+// be asked from here.
+func (v sight) unanswered() string {
+	if v.err != nil {
+		return firstLine(v.err)
+	}
+	var silent []string
+	answered := false
+	for _, a := range v.answers {
+		answered = answered || proves(a)
+		if !proves(a) && a.Outcome != probe.Unroutable {
+			silent = append(silent, fmt.Sprintf("%s (%s)", a.Server, a.Outcome))
+		}
+	}
+	switch {
+	case len(silent) > 0:
+		return "no answer from " + strings.Join(distinct(silent), ", ")
+	case !answered:
+		return "no address of the zone's name servers can be reached from here"
+	}
+	return ""
+}
+
+// waiting names the servers that gave no answer about the name and are waited for, each for an
+// hour as for the proof of a key (Law 3). silent is since when which address is silent, before is
+// what it was.
+func (v sight) waiting(before map[string]time.Time, now time.Time) (names []string, silent map[string]time.Time) {
+	silent = map[string]time.Time{}
+	for _, a := range v.answers {
+		if proves(a) || a.Outcome == probe.Unroutable {
+			continue
+		}
+		since, known := before[place(a)]
+		if !known || since.After(now) {
+			since = now
+		}
+		silent[place(a)] = since
+		if now.Sub(since) < keys.SilenceLimit {
+			names = append(names, fmt.Sprintf("%s (%s)", a.Server, a.Outcome))
+		}
+	}
+	return distinct(names), silent
+}
+
+// place tells the addresses of name servers apart, also of one that has none.
+func place(a probe.Answer) string {
+	if !a.Addr.IsValid() {
+		return a.Server
+	}
+	return a.Addr.String()
+}
+
+// ttl is the longest for which a cache may keep what was found.
+func (v sight) ttl() time.Duration {
+	var longest time.Duration
+	for _, a := range v.answers {
+		if a.Outcome == probe.Found {
+			longest = max(longest, a.TTL)
+		}
+	}
+	return longest
 }
 
 // rrset puts together what the servers serve in the form that dnsprovider.Decide wants.
@@ -148,7 +212,7 @@ func (v sight) verify(slot records.Slot, wish string) (v1alpha1.RecordState, ver
 func (v sight) evidence(slot records.Slot, record string, standing bool) keys.Evidence {
 	e := keys.Evidence{Standing: standing, NegativeTTL: v.authority.NegativeTTL}
 	for _, a := range v.answers {
-		w := keys.Witness{Server: a.Server, Addr: a.Addr.String()}
+		w := keys.Witness{Server: a.Server, Addr: place(a)}
 		switch {
 		case shows(a, slot, record):
 			w.Sight = keys.Serves

@@ -113,6 +113,9 @@ func (r *Reconciler) readLedger(ctx context.Context, s *scope) (err error) {
 		return err
 	}
 	if s.book.secret.ResourceVersion == "" {
+		if err := r.lostLedger(ctx, s); err != nil {
+			return err
+		}
 		// What was asked for before the domain was ever managed has been overtaken.
 		s.book.Handled = map[string]string{v1alpha1.AnnotationRotate: s.md.Annotations[v1alpha1.AnnotationRotate]}
 	}

@@ -25,6 +25,7 @@ type scope struct {
 	claim   claimState
 	spf     spfState
 	dkim    dkimState
+	dmarc   *policyInForce // nil: not looked at yet
 	mtasts  mtastsState
 	wishes  []wish
 	facts   []fact             // one for each record
@@ -114,9 +115,13 @@ type spfState struct {
 
 type dkimState struct {
 	managed bool
+	signers []signer // the wanted one first; empty: nothing is done about keys
+	lost    verdict  // a private key that is needed is not at hand: no Secret is written
 	policy  keys.Policy
 	ring    keys.Keyring
 	plan    []v1alpha1.PlannedChange
+	silent  map[string]time.Time // addresses without an answer about the new selector, since when
+	ignored []string             // name servers that are no longer waited for
 }
 
 type mtastsState struct {

@@ -109,7 +109,11 @@ func conditions(s *scope) map[string]condition {
 		}
 	}
 	if why := s.blocked[v1alpha1.ConditionDKIMReady]; s.md.Spec.DKIM != nil || why.bad() {
-		all[v1alpha1.ConditionDKIMReady] = dkimCondition(s, why)
+		c := dkimCondition(s, why)
+		if len(s.dkim.ignored) > 0 {
+			c.verdict.message += fmt.Sprintf("; %s: no answer for an hour, so the key was not held up: repair it, or take it out of the delegation", strings.Join(s.dkim.ignored, ", "))
+		}
+		all[v1alpha1.ConditionDKIMReady] = c
 	}
 	if s.md.Spec.Compliance != nil {
 		all[v1alpha1.ConditionCompliant] = judged(verdict{v1alpha1.ReasonUnsupported, "spec.compliance: this version judges no baselines: leave it out"}, verdict{})
@@ -120,7 +124,7 @@ func conditions(s *scope) map[string]condition {
 // dkimCondition is True while every key of spec signs and its record is served, also during a
 // rotation.
 func dkimCondition(s *scope, why verdict) condition {
-	if why.bad() && why.reason != v1alpha1.ReasonRotating {
+	if why.bad() && why.reason != v1alpha1.ReasonRotating && why.reason != v1alpha1.ReasonWaitingForSigner {
 		return judged(why, verdict{})
 	}
 	active := s.dkim.ring.With(keys.Active)

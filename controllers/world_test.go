@@ -63,6 +63,7 @@ type world struct {
 	lies     bool     // the provider says yes to a change and does nothing
 	crashAt  int      // the effect to die at; 0: none
 	after    bool     // die after it was made, not before
+	check    func()   // of what must hold at every instant, if set
 }
 
 var tsigSecret = base64.StdEncoding.EncodeToString([]byte("a secret of the tests"))
@@ -181,6 +182,9 @@ func (w *world) effect(name string, do func() error) error {
 		panic(crash{})
 	}
 	err := do()
+	if w.check != nil {
+		w.check()
+	}
 	if dies {
 		panic(crash{})
 	}

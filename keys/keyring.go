@@ -33,8 +33,8 @@ type Key struct {
 	Revoked    time.Time `json:"revoked,omitzero"`
 	Removed    time.Time `json:"removed,omitzero"`
 
-	// Silent says since when an address of a name server gives no answer about this key,
-	// while it waits for its proof.
+	// Silent says since when an address of a name server gives no answer about this key: while it
+	// waits for its proof; and of an active key, those that it became active without.
 	Silent map[string]time.Time `json:"silent,omitempty"`
 }
 

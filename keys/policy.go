@@ -16,6 +16,7 @@ type Spec struct {
 // Policy is what the user wants of the keys.
 type Policy struct {
 	Keys      []Spec
+	Kept      []string      // names of keys that go on as they are, with no successor
 	Interval  time.Duration // from one activation to the next, at most
 	Retention time.Duration // how long a retired key's record stays
 	Paused    bool          // no rotation by schedule
@@ -25,8 +26,9 @@ type Policy struct {
 	Compromised []string // selectors of keys that others know: replaced at once, no retention
 	// Unconfirmed holds a retired key's revocation until a person says that the signer switched.
 	Unconfirmed bool
-	// Frozen keeps what signs as it is: the signer's Secret can't be written, or nobody is to
-	// stop signing now.
+	// Frozen keeps what signs as it is: no key starts or stops, and none that may have signed is
+	// revoked unless it is compromised. The signer's Secret can't be written, so what the signer
+	// does is not known, or nobody is to stop signing now.
 	Frozen bool
 }
 

@@ -18,6 +18,7 @@ type Transition struct {
 type Wait struct {
 	Selector string
 	Why      string
+	Person   bool // only a person ends it
 }
 
 // Outcome is the answer of Advance.
@@ -25,7 +26,7 @@ type Outcome struct {
 	Ring        Keyring
 	Transitions []Transition
 	Waits       []Wait
-	Ignored     []string      // name servers that are no longer waited for
+	Ignored     []string      // name servers without an answer that are, or were, no longer waited for
 	Recheck     time.Duration // when time alone moves something; 0 if it never does
 }
 
@@ -38,7 +39,8 @@ type Outcome struct {
 //	Propagated → Active      at once, unless the key is no longer wanted; the same look must still show it
 //	Active     → Retired     a newer key of the same name is active; or the name left the policy
 //	                         while another key signs or none is wanted
-//	Retired    → Revoked     retention has passed and the signer's switch needs no confirmation
+//	Retired    → Revoked     retention has passed, nothing is frozen, and the signer's switch needs
+//	                         no confirmation
 //	Revoked    → Removed     retention has passed once more
 //
 // A key that never signed and is no longer wanted is Removed at once. Times in the future, of
@@ -68,7 +70,7 @@ func (o *Outcome) moved(k *Key, to State) {
 }
 
 func (o *Outcome) wait(k *Key, format string, args ...any) {
-	o.Waits = append(o.Waits, Wait{k.Selector, fmt.Sprintf(format, args...)})
+	o.Waits = append(o.Waits, Wait{Selector: k.Selector, Why: fmt.Sprintf(format, args...)})
 }
 
 func (o *Outcome) recheck(after time.Duration) {
@@ -77,8 +79,22 @@ func (o *Outcome) recheck(after time.Duration) {
 	}
 }
 
+// unheard goes on naming the servers that did not answer in time for an active key, until they answer.
+func (o *Outcome) unheard(k *Key, seen Evidence, now time.Time) {
+	if len(k.Silent) == 0 || len(seen.Witnesses) == 0 {
+		return
+	}
+	silent, _, ignored := judge(seen, k.Silent, now)
+	maps.DeleteFunc(silent, func(addr string, _ time.Time) bool { _, before := k.Silent[addr]; return !before })
+	k.Silent = silent
+	o.Ignored = compact(append(o.Ignored, ignored...))
+}
+
 // prove takes a pending key up to Active.
 func (o *Outcome) prove(k *Key, policy Policy, seen Evidence, now time.Time) {
+	if k.State() == Active {
+		o.unheard(k, seen, now)
+	}
 	if !k.Pending() {
 		return
 	}
@@ -124,7 +140,7 @@ func (o *Outcome) prove(k *Key, policy Policy, seen Evidence, now time.Time) {
 		o.wait(k, "the signer's Secret")
 		return
 	}
-	k.Active, k.Silent = now, nil
+	k.Active = now
 	o.moved(k, Active)
 }
 
@@ -153,9 +169,9 @@ func (o *Outcome) retire(policy Policy, now time.Time) {
 			continue
 		}
 		replaced := newest[k.Name] != i
-		dropped := !wanted(k.Name) && (wantedSigns || len(policy.Keys) == 0)
+		dropped := !wanted(k.Name) && !slices.Contains(policy.Kept, k.Name) && (wantedSigns || len(policy.Keys) == 0)
 		if replaced || dropped {
-			k.Retired = now
+			k.Retired, k.Silent = now, nil
 			o.moved(k, Retired)
 		}
 	}
@@ -176,8 +192,11 @@ func (o *Outcome) expire(k *Key, policy Policy, now time.Time) {
 		switch {
 		case left > 0:
 			o.recheck(left)
+		case policy.Frozen && retention > 0:
+			// What is signed with while the signer's Secret is not ours to write is not known (Law 4).
 		case policy.Unconfirmed && retention > 0:
 			o.wait(k, "a person to confirm that the signer has switched")
+			o.Waits[len(o.Waits)-1].Person = true
 		default:
 			k.Revoked = now
 			o.moved(k, Revoked)

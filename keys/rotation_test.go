@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 )
 
@@ -178,6 +179,8 @@ func TestWhatTheUserWants(t *testing.T) {
 	}{
 		"frozen":                      {Keyring{activeKey("ed", "a")}, func(p *Policy) { p.Keys, p.Frozen = nil, true }, 0, "a Active"},
 		"all keys dropped":            {Keyring{activeKey("ed", "a")}, func(p *Policy) { p.Keys = nil }, 0, "a Retired"},
+		"kept":                        {Keyring{activeKey("old", "a"), activeKey("ed", "b")}, func(p *Policy) { p.Kept = []string{"old"} }, 0, "a Active, b Active"},
+		"nothing but kept":            {Keyring{activeKey("old", "a")}, func(p *Policy) { p.Keys, p.Kept = nil, []string{"old"} }, 0, "a Active"},
 		"a name replaced by another":  {Keyring{activeKey("old", "a")}, func(*Policy) {}, 1, "a Active"},
 		"the other signs":             {Keyring{activeKey("old", "a"), activeKey("ed", "b")}, func(*Policy) {}, 0, "a Retired, b Active"},
 		"another algorithm":           {Keyring{rsa(activeKey("ed", "a"))}, func(*Policy) {}, 1, "a Active"},
@@ -211,12 +214,62 @@ func TestRevocationWaitsForAPerson(t *testing.T) {
 	evidence := map[string]Evidence{"a": served(), "b": served()}
 	ring = Advance(ring, p, evidence, start).Ring
 	out := Advance(ring, p, evidence, start.Add(2*keep))
-	if got := states(out.Ring); got != "a Retired, b Active" || len(out.Waits) != 1 {
+	if got := states(out.Ring); got != "a Retired, b Active" || len(out.Waits) != 1 || !out.Waits[0].Person {
 		t.Errorf("got %s, waits %v", got, out.Waits)
 	}
 	p.Unconfirmed = false
 	if got := states(Advance(out.Ring, p, evidence, start.Add(2*keep)).Ring); got != "a Revoked, b Active" {
 		t.Errorf("got %s", got)
+	}
+}
+
+// While it is not known what the signer does, a key that may have signed is not revoked; one that
+// is compromised is.
+func TestNothingIsRevokedWhileFrozen(t *testing.T) {
+	retired := activeKey("ed", "a")
+	retired.Retired = start
+	ring := Keyring{retired, activeKey("ed", "b")}
+	p := policyFor("ed")
+	p.Frozen = true
+	if got := states(Advance(ring, p, nil, start.Add(2*keep)).Ring); got != "a Retired, b Active" {
+		t.Errorf("got %s", got)
+	}
+	p.Compromised = []string{"a"}
+	if got := states(Advance(ring, p, nil, start).Ring); got != "a Revoked, b Active" {
+		t.Errorf("compromised: got %s", got)
+	}
+	p.Frozen, p.Compromised = false, nil
+	if got := states(Advance(ring, p, nil, start.Add(keep)).Ring); got != "a Revoked, b Active" {
+		t.Errorf("no longer frozen: got %s", got)
+	}
+}
+
+// A server that an active key did not wait for is named until it answers; no other joins it.
+func TestASilentServerIsNamedUntilItAnswers(t *testing.T) {
+	p := policyFor("ed")
+	ring := Keyring{newKey("ed", "a", start)}
+	look := func(at time.Duration, second, third Sight) []string {
+		e := Evidence{Standing: true, Witnesses: []Witness{{"ns1", "1", Serves}, {"ns2", "2", second}, {"ns3", "3", third}}}
+		out := Advance(ring, p, map[string]Evidence{"a": e}, start.Add(at))
+		ring = out.Ring
+		return out.Ignored
+	}
+	look(0, Silence, Serves)
+	for _, test := range []struct {
+		at            time.Duration
+		second, third Sight
+		want          []string
+	}{
+		{SilenceLimit, Silence, Serves, []string{"ns2"}},
+		{SilenceLimit + time.Minute, Silence, Serves, []string{"ns2"}},
+		{2 * SilenceLimit, Silence, Silence, []string{"ns2"}},
+		{4 * SilenceLimit, Silence, Silence, []string{"ns2"}},
+		{5 * SilenceLimit, Serves, Silence, nil},
+		{8 * SilenceLimit, Silence, Silence, nil},
+	} {
+		if diff := cmp.Diff(test.want, look(test.at, test.second, test.third)); diff != "" || ring[0].State() != Active {
+			t.Errorf("after %s: %s %s", test.at, ring[0].State(), diff)
+		}
 	}
 }
 
@@ -247,6 +300,17 @@ func TestSignerData(t *testing.T) {
 	got = SignerData("example.com", ring, p, privates, start.Add(keep/2))
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("after half of the retention: %s", diff)
+	}
+	last := activeKey("ed", "e")
+	last.Retired = start
+	for after, want := range map[time.Duration]map[string][]byte{
+		0:        {"domain": []byte("example.com"), "selector": {}, "selectors": {}, "e.pem": []byte("E")},
+		keep / 2: {"domain": []byte("example.com"), "selector": {}, "selectors": {}},
+	} {
+		got := SignerData("example.com", Keyring{last}, Policy{Retention: keep}, privates, start.Add(after))
+		if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("%s after the last key retired: %s", after, diff)
+		}
 	}
 	if got := SignerData("example.com", Keyring{newKey("ed", "a", start)}, p, privates, start); got != nil {
 		t.Errorf("got %v, and no key is active", got)

@@ -12,21 +12,28 @@ func PrivateFile(selector string) string { return selector + ".pem" }
 // The entries of the signer's Secret beside the private keys.
 const (
 	DomainFile    = "domain"    // the domain
-	SelectorFile  = "selector"  // the selector to sign with, that of the first key of spec
-	SelectorsFile = "selectors" // all selectors to sign with, one a line
+	SelectorFile  = "selector"  // the selector to sign with, that of the first key of spec; empty: do not sign
+	SelectorsFile = "selectors" // all selectors to sign with, one a line; empty: do not sign
 )
 
 // SignerData returns what the signer's Secret holds: the private keys (by selector, from
 // privates) of the active keys, and of the retired ones for half of their retention, because a
-// signer may keep its tables in memory and open the key's file for each message. It is nil
-// while no key is active: a signer must not see half a configuration.
+// signer may keep its tables in memory and open the key's file for each message. It is nil until
+// a key is active for the first time: a signer must not see half a configuration.
+//
+// When no key signs any more, the tables say so: selector and selectors are there and empty. They
+// are not left out, because a volume or an environment variable that names an entry which is gone
+// is no longer updated, or keeps the signer from starting: it would go on with the old tables.
 func SignerData(domain string, ring Keyring, policy Policy, privates map[string][]byte, now time.Time) map[string][]byte {
-	active := ring.With(Active)
-	if len(active) == 0 {
+	if !slices.ContainsFunc(ring, func(k Key) bool { return !k.Active.IsZero() }) {
 		return nil
 	}
+	active := ring.With(Active)
 	slices.SortStableFunc(active, func(a, b Key) int { return rank(policy, a.Name) - rank(policy, b.Name) })
-	data := map[string][]byte{DomainFile: []byte(domain), SelectorFile: []byte(active[0].Selector)}
+	data := map[string][]byte{DomainFile: []byte(domain), SelectorFile: {}}
+	if len(active) > 0 {
+		data[SelectorFile] = []byte(active[0].Selector)
+	}
 	var selectors strings.Builder
 	for _, k := range active {
 		selectors.WriteString(k.Selector + "\n")

@@ -28,7 +28,17 @@ type Ledger struct {
 	Keyring keys.Keyring `json:"keyring,omitempty"`
 	MTASTS  *MTASTS      `json:"mtaSTS,omitempty"`
 
+	// Signers are the Secrets that the domain's signers mount.
+	Signers []Signer `json:"signers,omitempty"`
+
 	Spec SpecSeen `json:"spec,omitzero"`
+
+	// Silent says since when an address of a name server gives no answer about a selector that is
+	// to be taken.
+	Silent map[string]time.Time `json:"silent,omitempty"`
+
+	// DMARC is how long receivers may go on to demand the signatures of keys that are to go.
+	DMARC DMARC `json:"dmarc,omitzero"`
 
 	// Handled holds the annotation values that were acted on, by annotation.
 	Handled map[string]string `json:"handled,omitempty"`
@@ -52,6 +62,56 @@ type MTASTS struct {
 	Until time.Time `json:"until,omitzero"`
 	// Since is when Policy was announced.
 	Since time.Time `json:"since,omitzero"`
+}
+
+// DMARC is what caches may still hold of a policy that relies on DKIM.
+type DMARC struct {
+	// Seconds is the longest TTL that was seen of a record with such a policy.
+	Seconds int64 `json:"seconds,omitempty"`
+	// Relaxed is since when, with the keys to go, it is proven that no such policy is in force.
+	Relaxed time.Time `json:"relaxed,omitzero"`
+}
+
+// Released returns when the last cache has forgotten the policy, where records are written with ttl.
+func (d DMARC) Released(ttl time.Duration) time.Time {
+	return d.Relaxed.Add(max(ttl, time.Duration(d.Seconds)*time.Second))
+}
+
+// Signer is a Secret that a signer mounts.
+type Signer struct {
+	Name string `json:"name"`
+	// Left is when the files were written to a Secret of another name; zero for the one in use.
+	Left time.Time `json:"left,omitzero"`
+}
+
+// SignerInUse returns the name of the Secret that was written last; "" if none ever was.
+func (l *Ledger) SignerInUse() string {
+	for _, s := range l.Signers {
+		if s.Left.IsZero() {
+			return s.Name
+		}
+	}
+	return ""
+}
+
+// UseSigner notes that the Secret has the files from now on. One of another name is left: its
+// signer may not have noticed yet.
+func (l *Ledger) UseSigner(name string, now time.Time) {
+	if l.SignerInUse() == name {
+		return
+	}
+	l.ForgetSigner(name)
+	for i := range l.Signers {
+		if l.Signers[i].Left.IsZero() {
+			l.Signers[i].Left = now
+		}
+	}
+	l.Signers = append(l.Signers, Signer{Name: name})
+}
+
+// ForgetSigner notes that the Secret is not the operator's care any more.
+func (l *Ledger) ForgetSigner(name string) {
+	l.Signers = slices.DeleteFunc(l.Signers, func(s Signer) bool { return s.Name == name })
 }
 
 // New returns an empty ledger.

@@ -78,6 +78,30 @@ func TestIntentThenSettled(t *testing.T) {
 	}
 }
 
+// The Secret that was written last is the one in use; the ones before it are left, each since
+// the day that another took its place.
+func TestSignersSecrets(t *testing.T) {
+	at := time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC)
+	l := ledger.New("example.com")
+	if got := l.SignerInUse(); got != "" {
+		t.Errorf("%q is in use, and none was ever written", got)
+	}
+	l.UseSigner("a", at)
+	l.UseSigner("b", at.Add(time.Hour))
+	l.UseSigner("b", at.Add(2*time.Hour))
+	if diff := cmp.Diff([]ledger.Signer{{Name: "a", Left: at.Add(time.Hour)}, {Name: "b"}}, l.Signers); diff != "" {
+		t.Error(diff)
+	}
+	l.UseSigner("a", at.Add(3*time.Hour))
+	if diff := cmp.Diff([]ledger.Signer{{Name: "b", Left: at.Add(3 * time.Hour)}, {Name: "a"}}, l.Signers); diff != "" {
+		t.Error(diff)
+	}
+	l.ForgetSigner("b")
+	if len(l.Signers) != 1 || l.SignerInUse() != "a" {
+		t.Errorf("left: %+v", l.Signers)
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte(`{"version":1,"domain":"example.com","entries":[{"name":"a","type":"TXT","value":"b"}]}`))
 	f.Add([]byte(`{"version":1,"domain":"example.com","keyring":[{"created":"2026-11-24T00:00:00Z"}]}`))

@@ -224,9 +224,10 @@ func silenceOf(ctx context.Context, err error) *silence {
 }
 
 // noRoute holds when this host cannot reach the address at all, as opposed to
-// the address not answering.
+// the address not answering. EHOSTUNREACH is not among them: a router says so of a
+// host that is down, which must be waited for like any other that is silent.
 func noRoute(err error) bool {
-	for _, errno := range []syscall.Errno{syscall.EHOSTUNREACH, syscall.ENETUNREACH, syscall.EADDRNOTAVAIL, syscall.EAFNOSUPPORT} {
+	for _, errno := range []syscall.Errno{syscall.ENETUNREACH, syscall.EADDRNOTAVAIL, syscall.EAFNOSUPPORT} {
 		if errors.Is(err, errno) {
 			return true
 		}

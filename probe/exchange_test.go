@@ -182,7 +182,9 @@ func TestSilenceOf(t *testing.T) {
 		detail  string
 	}{
 		{dial(syscall.ENETUNREACH), Unroutable, "no route to this address"},
-		{dial(syscall.EHOSTUNREACH), Unroutable, "no route to this address"},
+		{dial(syscall.EAFNOSUPPORT), Unroutable, "no route to this address"},
+		{dial(syscall.EADDRNOTAVAIL), Unroutable, "no route to this address"},
+		{dial(syscall.EHOSTUNREACH), Timeout, "no route to host"}, // the host is down
 		{dial(syscall.EADDRNOTAVAIL), Unroutable, "no route to this address"},
 		{dial(syscall.EAFNOSUPPORT), Unroutable, "no route to this address"},
 		{dial(syscall.ECONNREFUSED), Timeout, "connection refused"},

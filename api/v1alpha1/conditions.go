@@ -124,28 +124,33 @@ const (
 
 	// ReasonRotating: a rotation is under way; the active key signs. Wait.
 	ReasonRotating = "Rotating"
-	// ReasonWaitingForSigner: a retired key waits for its revocation until the annotation
-	// maildomain.dev/signer-switched names the new selector. Set it when the signer has switched.
+	// ReasonWaitingForSigner: with confirm: Manual a retired key, whose retention has passed, waits for
+	// its revocation until the annotation maildomain.dev/signer-switched names an active or
+	// external selector. Set it when the signer has switched; DKIMReady is True meanwhile.
 	ReasonWaitingForSigner = "WaitingForSigner"
 	// ReasonImportFailed: the key to import is missing, not labelled for import, unreadable, or not the
 	// one that DNS serves. Correct what the message names.
 	ReasonImportFailed = "ImportFailed"
-	// ReasonDKIMRequired: spec.dkim was removed while the DMARC policy in force relies on it. Relax
-	// spec.dmarc.policy first, or name external selectors.
+	// ReasonDKIMRequired: spec.dkim names no key of the operator's any more, while the DMARC policy in
+	// force, the domain's own or an inherited one, relies on DKIM: the keys go on signing. Relax
+	// spec.dmarc.policy first, or name external selectors that are served.
 	ReasonDKIMRequired = "DKIMRequired"
-	// ReasonKeyLost: a private key is gone. It is rebuilt from the signer's Secret, or else replaced
-	// under a new selector after a time of grace: restore the Secret before, if there is a backup.
+	// ReasonKeyLost: a private key is gone from the ledger, and the signer's Secret does not hold it
+	// either. No Secret is written, and no key is made, signs or stops: restore the Secret that the
+	// message names.
 	ReasonKeyLost = "KeyLost"
-	// ReasonKeyUnreadable: a stored private key can't be read, or does not belong to its record.
-	// Nothing is overwritten: restore the Secret, or delete the key to have it replaced.
+	// ReasonKeyUnreadable: a stored private key can't be read or does not belong to its record, and the
+	// signer's Secret does not hold the right one. As with KeyLost nothing is written: restore the
+	// Secret that the message names.
 	ReasonKeyUnreadable = "KeyUnreadable"
-	// ReasonSecretConflict: a Secret with the wanted name exists and is not the operator's to write.
-	// Remove it, or choose another name.
+	// ReasonSecretConflict: a Secret with the wanted name exists and is not one that the operator made
+	// for this MailDomain's signer. Remove it, or choose another name.
 	ReasonSecretConflict = "SecretConflict"
 	// ReasonSecretFull: the shared signer's Secret has no room for another domain. Use a second one.
 	ReasonSecretFull = "SecretFull"
-	// ReasonLedgerUnreadable: the operator's own record of what it wrote can't be read, so it touches
-	// nothing. Restore the Secret that the message names.
+	// ReasonLedgerUnreadable: the operator's own record of what it wrote can't be read, or is gone while
+	// its traces are there, so it touches nothing. Restore the Secret that the message names, or begin
+	// anew as the message says.
 	ReasonLedgerUnreadable = "LedgerUnreadable"
 
 	// ReasonCertificateNotReady: the TLS Secret is missing, expired, without its key, or does not name
@@ -163,8 +168,9 @@ const (
 	// ReasonMXNotCovered: a live MX host is not covered by the policy: senders that hold it would not
 	// deliver there. Add the host to spec.mtaSTS.mx or remove the MX record.
 	ReasonMXNotCovered = "MXNotCovered"
-	// ReasonWithdrawing: a record or policy is being withdrawn and must stay until those who hold it
-	// have forgotten it. Wait; status says until when.
+	// ReasonWithdrawing: a record, a policy or the keys are being withdrawn and must stay until those who
+	// hold it, or the DMARC policy that relied on them, have forgotten it. Wait; for a policy status
+	// says until when.
 	ReasonWithdrawing = "Withdrawing"
 
 	// ReasonCompliant: every control of the baseline passes. Nothing to do.

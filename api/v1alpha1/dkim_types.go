@@ -156,11 +156,13 @@ const (
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.combine) || !self.combine || has(self.name)",fieldPath=".combine",message="spec.dkim.signerSecret.combine is true without a name: write in signerSecret.name the Secret that the MailDomains share, such as dkim-keys"
 type SignerSecret struct {
-	// name is the name of the Secret, at most 253 characters. Unset: <metadata.name>-dkim.
+	// name is the name of the Secret, at most 253 characters. After a change the Secret of the old
+	// name is kept up to date for half of the retention, then deleted. Unset: <metadata.name>-dkim.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:XValidation:rule="!format.dns1123Subdomain().validate(self).hasValue()",message="spec.dkim.signerSecret.name is not a Secret name: it must be lower-case letters, digits, '-' and '.', such as example-com-dkim"
+	// +kubebuilder:validation:XValidation:rule="!self.endsWith('-maildomain-ledger')",message="spec.dkim.signerSecret.name ends in -maildomain-ledger, which is the name of a Secret that the operator keeps for itself: choose another one, such as example-com-dkim"
 	Name string `json:"name,omitempty"`
 
 	// template is metadata for the Secret, for example for a reloader. Unset: none.

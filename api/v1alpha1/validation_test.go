@@ -86,6 +86,7 @@ func TestBadManifests(t *testing.T) {
 		"dkim: interval in days":       {mailDomain + "  dkim: {rotation: {interval: 180d}}\n", []string{"spec.dkim.rotation.interval", "4320h"}},
 		"dkim: no retention":           {mailDomain + "  dkim: {rotation: {retention: 0s}}\n", []string{"spec.dkim.rotation.retention", "1s to 8760h"}},
 		"dkim: combined, no name":      {mailDomain + "  dkim: {signerSecret: {combine: true}}\n", []string{"spec.dkim.signerSecret", "signerSecret.name"}},
+		"dkim: the ledger's Secret":    {mailDomain + "  dkim: {signerSecret: {name: example-com-maildomain-ledger}}\n", []string{"spec.dkim.signerSecret.name", "choose another one"}},
 		"dkim: two kinds of external":  {mailDomain + "  dkim: {external: [{selector: s1, txt: \"p=AAAA\", cname: a.b}]}\n", []string{"spec.dkim.external", "exactly one of"}},
 		"dkim: external, no kind":      {mailDomain + "  dkim: {external: [{selector: s1}]}\n", []string{"spec.dkim.external", "exactly one of"}},
 		"dkim: private key in DNS":     {mailDomain + "  dkim: {external: [{selector: s1, txt: \"p=-----BEGIN PRIVATE KEY\"}]}\n", []string{"spec.dkim.external", "the public key"}},

@@ -36,8 +36,8 @@ func (r *Reconciler) claimDomain(ctx context.Context, s *scope) error {
 	w := wish{slot: slot, value: claim}
 	state, why := seen.verify(slot, claim)
 	stands := state == v1alpha1.RecordVerified
-	stored, err := r.readSite(ctx, s.md.Spec.Domain)
-	if err != nil {
+	var err error
+	if s.site, err = r.readSite(ctx, s.md.Spec.Domain); err != nil {
 		return err
 	}
 	switch {
@@ -47,7 +47,7 @@ func (r *Reconciler) claimDomain(ctx context.Context, s *scope) error {
 			"%s names another owner of the domain: remove that record to have this MailDomain take over; until then it only observes", slot.Key)}
 	case stands:
 		s.claim.held = true
-	case stored.holder == ownerOf(s.md) && !seen.absent():
+	case s.site.holder == ownerOf(s.md) && !seen.absent():
 		s.claim.held = true // no answer is no proof against it
 	case s.md.Spec.ModeOrDefault() == v1alpha1.ModeEnforce && s.provider.usable():
 		if err := r.work(ctx, s, []wish{w}); err != nil {

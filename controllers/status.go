@@ -42,15 +42,7 @@ func status(s *scope) v1alpha1.MailDomainStatus {
 		lookups, voids := int32(s.spf.analysis.Lookups), int32(s.spf.analysis.Voids)
 		next.SPF = &v1alpha1.SPFStatus{Lookups: &lookups, Voids: &voids}
 	}
-	if told := s.book.MTASTS; told != nil {
-		next.MTASTS = &v1alpha1.MTASTSStatus{PolicyID: told.ID}
-		if policy, err := mtasts.ParsePolicy(told.Policy); err == nil {
-			next.MTASTS.Mode = v1alpha1.MTASTSMode(policy.Mode)
-		}
-		if s.md.Spec.MTASTS == nil && s.dropped(sectionMTASTS) {
-			next.MTASTS.CommitmentEnds = stamp(told.Until)
-		}
-	}
+	next.MTASTS = mtastsStatus(s)
 	for _, f := range s.facts {
 		next.Plan = append(next.Plan, f.plan...)
 	}
@@ -278,6 +270,21 @@ func dkimStatus(s *scope) *v1alpha1.DKIMStatus {
 		d.NextRotation = stamp(at)
 	}
 	return d
+}
+
+func mtastsStatus(s *scope) *v1alpha1.MTASTSStatus {
+	told := s.book.MTASTS
+	if told == nil || told.Policy == "" {
+		return nil
+	}
+	m := &v1alpha1.MTASTSStatus{PolicyID: told.ID}
+	if policy, err := mtasts.ParsePolicy(told.Policy); err == nil {
+		m.Mode = v1alpha1.MTASTSMode(policy.Mode)
+	}
+	if s.md.Spec.MTASTS == nil && s.dropped(sectionMTASTS) && closing(*told) {
+		m.CommitmentEnds = stamp(told.Until)
+	}
+	return m
 }
 
 func stamp(t time.Time) *metav1.Time {

@@ -143,7 +143,7 @@ func (w *world) restart() {
 		Namespace: w.operator, OwnerID: "test", ProviderTimeout: 5 * time.Second, AllowPrivate: loopback,
 		Poll: time.Second, Resync: 10 * time.Minute,
 	}
-	w.snapshot = &SnapshotWriter{Client: w.api, Reader: w.api, Namespace: w.operator, Dir: w.snapshot.dir(w.t)}
+	w.snapshot = &SnapshotWriter{Client: w.api, Reader: w.api, Clock: w.clock, Namespace: w.operator, Dir: w.snapshot.dir(w.t)}
 }
 
 func (w *SnapshotWriter) dir(t *testing.T) string {

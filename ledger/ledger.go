@@ -43,15 +43,20 @@ type Entry struct {
 	Settled bool   `json:"settled,omitempty"` // read back
 }
 
-// MTASTS is what senders were told.
+// MTASTS is what senders were told, and what they may have fetched.
 type MTASTS struct {
-	// Policy is the body that was announced last, ID its id.
+	// Policy is the body that was announced last, ID its id. Empty: none was announced yet.
 	Policy string `json:"policy"`
 	ID     string `json:"id"`
-	// Until is when the last sender forgets every policy that was announced before Policy.
+	// Until is when the last sender forgets every policy that is no longer served.
 	Until time.Time `json:"until,omitzero"`
 	// Since is when Policy was announced.
 	Since time.Time `json:"since,omitzero"`
+	// Offered is the longest max_age, in nanoseconds, of the policies that may be served beside
+	// Policy. It is entered before the first of them is.
+	Offered time.Duration `json:"offered,omitempty"`
+	// TLSSecret is the Secret with the certificate that the policies are served with.
+	TLSSecret string `json:"tlsSecret,omitempty"`
 }
 
 // New returns an empty ledger.

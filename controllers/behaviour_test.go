@@ -545,6 +545,40 @@ func TestManualMode(t *testing.T) {
 	}
 }
 
+// Text of any length and of any octets stands in status as far as it can, and is not written again
+// and again.
+func TestRecordsThatDoNotFitIntoStatus(t *testing.T) {
+	w := newWorld(t)
+	for name, text := range map[string]string{
+		"long":     "v=spf1 " + strings.Repeat("ip4:192.0.2.1 ", 357) + "-all",
+		"no UTF-8": "v=spf1 exp=\xff\xfe.example.com -all",
+	} {
+		for mode, change := range map[string]func(*v1alpha1.MailDomainSpec){
+			"observe": func(s *v1alpha1.MailDomainSpec) {
+				s.Mode, s.DNS.ConflictPolicy = v1alpha1.ModeObserve, v1alpha1.ConflictAdopt
+			},
+			"manual":  func(s *v1alpha1.MailDomainSpec) { s.DNS = nil },
+			"enforce": func(*v1alpha1.MailDomainSpec) {},
+		} {
+			t.Run(name+" "+mode, func(t *testing.T) {
+				w.in(t)
+				w.must(w.dns.SetTXT("example.com", text))
+				s := v1alpha1.MailDomainSpec{Domain: "example.com", DNS: spec().DNS, SPF: spec().SPF}
+				change(&s)
+				w.apply(mode, s)
+				w.settles(mode)
+				md := w.get(mode)
+				if mode != "enforce" && !slices.ContainsFunc(md.Status.Plan, func(p v1alpha1.PlannedChange) bool {
+					return p.Name == "example.com" && strings.HasPrefix(p.Old, "v=spf1 ") && len(p.Old) <= 4096 && p.New == "v=spf1 ip4:192.0.2.0/24 mx include:smarter.se -all"
+				}) {
+					t.Error(describe(md))
+				}
+				w.must(w.api.Delete(t.Context(), md))
+			})
+		}
+	}
+}
+
 func TestSuspend(t *testing.T) {
 	w := newWorld(t)
 	s := spec()

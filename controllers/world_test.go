@@ -110,6 +110,13 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
+// in has a subtest use the world.
+func (w *world) in(t *testing.T) {
+	outer := w.t
+	w.t = t
+	t.Cleanup(func() { w.t = outer })
+}
+
 // restart is a new process: it knows nothing of what the one before it did.
 func (w *world) restart() {
 	loopback := func(a netip.Addr) bool { return a.IsLoopback() }

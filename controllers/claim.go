@@ -42,9 +42,7 @@ func (r *Reconciler) claimDomain(ctx context.Context, s *scope) error {
 	}
 	switch {
 	case others:
-		// Not even who holds it is said: the domain may be a stranger's.
-		s.claim.verdict = verdict{v1alpha1.ReasonDomainNotClaimed, fmt.Sprintf(
-			"%s names another owner of the domain: remove that record to have this MailDomain take over; until then it only observes", slot.Key)}
+		s.claim.verdict = verdict{v1alpha1.ReasonDomainNotClaimed, claimedByAnother(slot)}
 	case stands:
 		s.claim.held = true
 	case s.site.holder == ownerOf(s.md) && !seen.absent():
@@ -84,4 +82,9 @@ func (r *Reconciler) claimDomain(ctx context.Context, s *scope) error {
 	}
 	s.facts = append(s.facts, f)
 	return nil
+}
+
+// claimedByAnother does not even say who holds the domain: it may be a stranger's.
+func claimedByAnother(slot records.Slot) string {
+	return fmt.Sprintf("%s names another owner of the domain: remove that record to have this MailDomain take over; until then it only observes", slot.Key)
 }

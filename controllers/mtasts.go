@@ -152,10 +152,10 @@ func (r *Reconciler) withdrawMTASTS(ctx context.Context, s *scope, slot records.
 // withdrawn reports whether our record is gone: by the ledger, or, where a human removes it, by
 // what the name servers show.
 func (r *Reconciler) withdrawn(ctx context.Context, s *scope, slot records.Slot) bool {
-	if !s.md.Spec.Manual() {
-		return len(s.book.At(slot.Key)) == 0
-	}
 	seen := r.look(ctx, s, slot.Name)
+	if !s.md.Spec.Manual() {
+		return len(s.entries(slot, seen)) == 0
+	}
 	return slices.ContainsFunc(seen.answers, proves) && !slices.ContainsFunc(seen.values(), slot.Is)
 }
 

@@ -300,6 +300,12 @@ func (w *world) pass(name string) (died bool) {
 	return false
 }
 
+// try makes one pass of the reconciler alone, which may end in an error.
+func (w *world) try(name string) error {
+	_, err := w.r.Reconcile(w.t.Context(), ctrl.Request{NamespacedName: types.NamespacedName{Namespace: w.namespace, Name: name}})
+	return err
+}
+
 // until makes passes, with a second of the fake clock between them, until done or for too long.
 func (w *world) until(name, what string, done func(*v1alpha1.MailDomain) bool) {
 	w.t.Helper()

@@ -76,7 +76,7 @@ func Decode(data []byte, domain string) (*Ledger, error) {
 	case l.Version < 1 || l.Version > Version:
 		return nil, fmt.Errorf("a ledger of version %d, and this operator reads versions up to %d: run the newer operator", l.Version, Version)
 	case l.Domain != domain:
-		return nil, fmt.Errorf("the ledger of %q, not of %q", l.Domain, domain)
+		return nil, fmt.Errorf("the ledger of %q, not of %q: choose another metadata.name, or delete this Secret if the records and keys of %[1]q are no longer to be managed", l.Domain, domain)
 	}
 	return &l, nil
 }

@@ -375,6 +375,7 @@ func TestMTASTSWithdrawal(t *testing.T) {
 	if !strings.Contains(w.sites(w.snapshot.Dir)["example.com"].Policy, "max_age: 31536000") || !slices.Equal(w.dns.TXT("_mta-sts.example.com"), announcedID) {
 		t.Fatalf("%q, announced as %q", w.sites(w.snapshot.Dir)["example.com"].Policy, w.dns.TXT("_mta-sts.example.com"))
 	}
+	w.must(w.api.Delete(t.Context(), w.siteOf("example.com").config)) // the ledger knows it all the same
 	w.edit("example-com", func(md *v1alpha1.MailDomain) { md.Spec.MTASTS = nil })
 
 	// Nothing is announced while the world does not get the new policy.

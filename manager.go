@@ -161,7 +161,7 @@ func manager(ctx context.Context, args []string, stderr io.Writer) error {
 		return err
 	}
 	if f.snapshotDir != "" {
-		writer := &controllers.SnapshotWriter{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Namespace: f.namespace, Dir: filepath.Clean(f.snapshotDir)}
+		writer := &controllers.SnapshotWriter{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: clock.RealClock{}, Namespace: f.namespace, Dir: filepath.Clean(f.snapshotDir)}
 		if err := writer.SetupWithManager(mgr, controller.Options{}); err != nil {
 			return err
 		}

@@ -36,18 +36,16 @@ func (r *Reconciler) claimDomain(ctx context.Context, s *scope) error {
 	w := wish{slot: slot, value: claim}
 	state, why := seen.verify(slot, claim)
 	stands := state == v1alpha1.RecordVerified
-	stored, err := r.readSite(ctx, s.md.Spec.Domain)
-	if err != nil {
+	var err error
+	if s.site, err = r.readSite(ctx, s.md.Spec.Domain); err != nil {
 		return err
 	}
 	switch {
 	case others:
-		// Not even who holds it is said: the domain may be a stranger's.
-		s.claim.verdict = verdict{v1alpha1.ReasonDomainNotClaimed, fmt.Sprintf(
-			"%s names another owner of the domain: remove that record to have this MailDomain take over; until then it only observes", slot.Key)}
+		s.claim.verdict = verdict{v1alpha1.ReasonDomainNotClaimed, claimedByAnother(slot)}
 	case stands:
 		s.claim.held = true
-	case stored.holder == ownerOf(s.md) && !seen.absent():
+	case s.site.holder == ownerOf(s.md) && !seen.absent():
 		s.claim.held = true // no answer is no proof against it
 	case s.md.Spec.ModeOrDefault() == v1alpha1.ModeEnforce && s.provider.usable():
 		if err := r.work(ctx, s, []wish{w}); err != nil {
@@ -84,4 +82,9 @@ func (r *Reconciler) claimDomain(ctx context.Context, s *scope) error {
 	}
 	s.facts = append(s.facts, f)
 	return nil
+}
+
+// claimedByAnother does not even say who holds the domain: it may be a stranger's.
+func claimedByAnother(slot records.Slot) string {
+	return fmt.Sprintf("%s names another owner of the domain: remove that record to have this MailDomain take over; until then it only observes", slot.Key)
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"time"
@@ -16,6 +18,7 @@ import (
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
 	"github.com/maildomain/maildomain-operator/ledger"
 	"github.com/maildomain/maildomain-operator/mailauth/mtasts"
+	"github.com/maildomain/maildomain-operator/mtastsserver"
 	"github.com/maildomain/maildomain-operator/probe"
 	"github.com/maildomain/maildomain-operator/records"
 )
@@ -43,6 +46,8 @@ func (r *Reconciler) decideMTASTS(ctx context.Context, s *scope) error {
 		why = verdict{v1alpha1.ReasonServersUnreachable, fmt.Sprintf("MX %s: no answer, so it is not known whom the policy must cover", s.md.Spec.Domain)}
 	case policy.Validate() != nil:
 		why = verdict{v1alpha1.ReasonMXNotCovered, fmt.Sprintf("spec.mtaSTS: %v: name the hosts in spec.mtaSTS.mx, or publish MX records", policy.Validate())}
+	case len(policy.String()) > mtasts.MaxPolicy:
+		why = verdict{v1alpha1.ReasonMXNotCovered, fmt.Sprintf("MX %s: so many hosts make a policy of more than %d KiB: name them with wildcards in spec.mtaSTS.mx", s.md.Spec.Domain, mtasts.MaxPolicy>>10)}
 	case spec.Mode != v1alpha1.MTASTSNone:
 		if missing := slices.DeleteFunc(slices.Clone(hosts), policy.Covers); len(missing) > 0 {
 			why = verdict{v1alpha1.ReasonMXNotCovered, fmt.Sprintf("spec.mtaSTS.mx does not cover the live MX host %s: add it, or remove the MX record", strings.Join(missing, ", "))}
@@ -50,6 +55,9 @@ func (r *Reconciler) decideMTASTS(ctx context.Context, s *scope) error {
 	}
 	if !why.bad() {
 		s.mtasts.serve = &policy
+		c := offer(s.commitment(), policy)
+		c.TLSSecret = s.md.TLSSecretName()
+		s.commit(c)
 		why = r.servedPolicy(ctx, s.md.Spec.Domain, policy)
 	}
 	s.block(v1alpha1.ConditionMTASTSReady, why)
@@ -71,59 +79,84 @@ func unsupportedMTASTS(spec *v1alpha1.MTASTSSpec) verdict {
 	return verdict{}
 }
 
-// announce wants the record of a policy that the world gets, and notes the commitment: senders
-// hold the one before it for its max_age from now.
-func (s *scope) announce(slot records.Slot, policy mtasts.Policy) {
-	body := policy.String()
-	told := s.book.MTASTS
-	if s.writes() && (told == nil || told.Policy != body) {
-		next := &ledger.MTASTS{Policy: body, ID: policy.ID(), Since: s.now}
-		if told != nil {
-			next.Until = told.Until
-			if before, err := mtasts.ParsePolicy(told.Policy); err == nil && s.now.Add(before.MaxAge).After(next.Until) {
-				next.Until = s.now.Add(before.MaxAge)
-			}
-		}
-		s.book.MTASTS = next
+// commitment is what the ledger says, and what is served meanwhile by whomever: a new holder of
+// the domain takes over what senders got from the one before.
+func (s *scope) commitment() ledger.MTASTS {
+	var c ledger.MTASTS
+	if s.book.MTASTS != nil {
+		c = *s.book.MTASTS
 	}
+	body, until := s.site.served()
+	if p, err := mtasts.ParsePolicy(body); err == nil {
+		c = offer(c, p)
+	}
+	c.Until = latest(c.Until, until)
+	return c
+}
+
+// commit has the commitment stored, before the site is written (Law 5).
+func (s *scope) commit(c ledger.MTASTS) {
+	if s.writes() {
+		s.book.MTASTS = &c
+	}
+}
+
+// announce wants the record of a policy that the world gets.
+func (s *scope) announce(slot records.Slot, policy mtasts.Policy) {
+	s.commit(announced(s.commitment(), policy, s.now))
 	s.want(slot, mtasts.Record{ID: policy.ID()}.String(), verdict{})
 }
 
 // keepAnnounced leaves the record as it is; nothing new is announced.
 func (s *scope) keepAnnounced(slot records.Slot, why verdict) {
-	if s.book.MTASTS == nil {
-		s.want(slot, "v=STSv1; id=…", why)
+	if told := s.book.MTASTS; told != nil && told.Policy != "" {
+		s.want(slot, mtasts.Record{ID: told.ID}.String(), verdict{})
 		return
 	}
-	s.want(slot, mtasts.Record{ID: s.book.MTASTS.ID}.String(), verdict{})
+	s.want(slot, "v=STSv1; id=…", why)
 }
 
 // withdrawMTASTS ends the commitment as RFC 8461 §8.3 wants: a policy with mode none is served
 // and announced until every sender has forgotten the ones before it. Then the record goes, and
-// after it the policy.
+// after it the policy. A policy that was never announced needs no announcement of its end.
 func (r *Reconciler) withdrawMTASTS(ctx context.Context, s *scope, slot records.Slot) error {
-	told := s.book.MTASTS
-	if told == nil {
+	c := s.commitment()
+	if closing(c) && !s.now.Before(c.Until) {
 		s.want(slot, "", verdict{})
-		s.mtasts.ended = len(s.book.At(slot.Key)) == 0
-		return nil
-	}
-	none := records.MTASTSWithdrawal()
-	if told.Policy == none.String() && !s.now.Before(told.Until) {
-		s.want(slot, "", verdict{})
-		if len(s.book.At(slot.Key)) == 0 && s.writes() {
+		if r.withdrawn(ctx, s, slot) && s.writes() {
 			s.book.MTASTS, s.mtasts.ended = nil, true
 		}
 		return nil
 	}
+	none := records.MTASTSWithdrawal()
 	s.mtasts.serve = &none
-	if why := r.servedPolicy(ctx, s.md.Spec.Domain, none); why.bad() {
+	s.commit(c)
+	why := r.servedPolicy(ctx, s.md.Spec.Domain, none)
+	switch {
+	case c.Policy == "" && why.bad():
+		return nil
+	case c.Policy == "":
+		s.commit(proven(c, none, s.now))
+	case why.bad():
 		s.keepAnnounced(slot, why)
 		return nil
+	default:
+		s.announce(slot, none)
 	}
-	s.announce(slot, none)
-	s.again(max(s.book.MTASTS.Until.Sub(s.now), time.Second))
+	if told := s.book.MTASTS; told != nil {
+		s.again(max(told.Until.Sub(s.now), time.Second))
+	}
 	return nil
+}
+
+// withdrawn reports whether our record is gone: by the ledger, or, where a human removes it, by
+// what the name servers show.
+func (r *Reconciler) withdrawn(ctx context.Context, s *scope, slot records.Slot) bool {
+	seen := r.look(ctx, s, slot.Name)
+	if !s.md.Spec.Manual() {
+		return len(s.entries(slot, seen)) == 0
+	}
+	return slices.ContainsFunc(seen.answers, proves) && !slices.ContainsFunc(seen.values(), slot.Is)
 }
 
 // mxHosts are the hosts of the live MX records; none for the null MX (RFC 7505).
@@ -183,18 +216,37 @@ func (r *Reconciler) certificate(ctx context.Context, s *scope) verdict {
 	} else if err != nil {
 		return bad("it can't be read now")
 	}
-	pair, err := tls.X509KeyPair(secret.Data[corev1.TLSCertKey], secret.Data[corev1.TLSPrivateKeyKey])
+	if what := pairFault(s.md.Spec.Domain, secret.Data[corev1.TLSCertKey], secret.Data[corev1.TLSPrivateKeyKey], s.now); what != "" {
+		return bad(what)
+	}
+	return verdict{}
+}
+
+// pairFault says what keeps a certificate and its key from being served for the policy host of
+// the domain; "" is nothing.
+func pairFault(domain string, certificate, key []byte, now time.Time) string {
+	if max(len(certificate), len(key)) > mtastsserver.MaxPEMSize {
+		return fmt.Sprintf("tls.crt or tls.key is larger than %d KiB", mtastsserver.MaxPEMSize>>10)
+	}
+	pair, err := tls.X509KeyPair(certificate, key)
 	if err != nil {
-		return bad("tls.crt and tls.key are not a certificate with its key")
+		return "tls.crt and tls.key are not a certificate with its key"
 	}
 	leaf, err := x509.ParseCertificate(pair.Certificate[0])
 	switch {
 	case err != nil:
-		return bad("the certificate can't be read")
-	case leaf.VerifyHostname("mta-sts."+s.md.Spec.Domain) != nil:
-		return bad("the certificate is for other names")
-	case s.now.After(leaf.NotAfter):
-		return bad("the certificate has expired")
+		return "the certificate can't be read"
+	case leaf.VerifyHostname("mta-sts."+domain) != nil:
+		return "the certificate is for other names"
+	case now.Before(leaf.NotBefore):
+		return "the certificate is not valid yet"
+	case now.After(leaf.NotAfter):
+		return "the certificate has expired"
 	}
-	return verdict{}
+	return ""
+}
+
+func isNotFound(err error) bool {
+	dns, ok := errors.AsType[*net.DNSError](err)
+	return ok && dns.IsNotFound
 }

@@ -173,7 +173,7 @@ func (r *Reconciler) report(ctx context.Context, s *scope, next v1alpha1.MailDom
 		if e.warning {
 			kind = "Warning"
 		}
-		r.Events.Eventf(s.md, nil, kind, e.reason, e.action, "%s", e.note)
+		r.Events.Eventf(s.md, nil, kind, e.reason, e.action, "%s", cutTo(e.note, maxNote))
 	}
 	return nil
 }

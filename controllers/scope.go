@@ -23,6 +23,7 @@ type scope struct {
 	looks    map[string]sight            // what the name servers say, by name
 
 	claim   claimState
+	site    site // what is stored of the domain, as read
 	spf     spfState
 	dkim    dkimState
 	dmarc   *policyInForce // nil: not looked at yet

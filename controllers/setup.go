@@ -2,6 +2,8 @@ package controllers
 
 import (
 	"context"
+	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -10,7 +12,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	ctrlevent "sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -25,8 +29,32 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, options controller.Optio
 		Watches(&v1alpha1.DNSProvider{}, r.dependents(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.ClusterDNSProvider{}, r.dependents(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WatchesMetadata(&corev1.Secret{}, r.dependents()).
+		Watches(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(holderOf), builder.WithPredicates(sitesIn(r.Namespace), notCreated)).
 		WithOptions(options).
 		Complete(r)
+}
+
+// sitesIn are the ConfigMaps of claimed domains.
+func sitesIn(namespace string) predicate.Predicate {
+	return predicate.NewPredicateFuncs(func(o client.Object) bool {
+		return o.GetNamespace() == namespace && o.GetLabels()[siteLabel] != ""
+	})
+}
+
+// notCreated: what the operator itself creates is news to nobody; what was deleted is made again.
+var notCreated = predicate.Funcs{CreateFunc: func(ctrlevent.CreateEvent) bool { return false }}
+
+// holderOf is the MailDomain that a site belongs to.
+func holderOf(_ context.Context, site client.Object) []reconcile.Request {
+	config, ok := site.(*corev1.ConfigMap)
+	if !ok {
+		return nil
+	}
+	parts := strings.Split(config.Data[siteHolder], "/")
+	if len(parts) != 3 {
+		return nil
+	}
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: parts[0], Name: parts[1]}}}
 }
 
 // SetupWithManager has the manager call Reconcile when a provider changes, or a Secret that may
@@ -71,12 +99,9 @@ func (w *SnapshotWriter) SetupWithManager(mgr ctrl.Manager, options controller.O
 	all := handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
 		return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: w.Namespace, Name: "snapshot"}}}
 	})
-	ours := predicate.NewPredicateFuncs(func(o client.Object) bool {
-		return o.GetNamespace() == w.Namespace && o.GetLabels()[siteLabel] != ""
-	})
 	err := ctrl.NewControllerManagedBy(mgr).
 		Named("mta-sts-snapshot").
-		Watches(&corev1.ConfigMap{}, all, builder.WithPredicates(ours)).
+		Watches(&corev1.ConfigMap{}, all, builder.WithPredicates(sitesIn(w.Namespace))).
 		WatchesMetadata(&corev1.Secret{}, all).
 		WithOptions(options).
 		Complete(w)
@@ -84,8 +109,19 @@ func (w *SnapshotWriter) SetupWithManager(mgr ctrl.Manager, options controller.O
 		return err
 	}
 	return mgr.Add(atStart(func(ctx context.Context) error {
-		_, err := w.Reconcile(ctx, ctrl.Request{})
-		return err
+		for {
+			_, err := w.Reconcile(ctx, ctrl.Request{})
+			if err == nil {
+				return nil
+			}
+			// A process that ends because the API server is away would serve nobody (Law 12).
+			log.FromContext(ctx).Error(err, "the first snapshot is tried again")
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(time.Second):
+			}
+		}
 	}))
 }
 

@@ -22,6 +22,8 @@ const (
 	maxPlan    = 256
 	maxKeys    = 64
 	maxMessage = 2048
+	maxText    = 4096 // of a record in the plan
+	maxNote    = 1024 // of an Event
 
 	maxFindings = 64
 	maxFinding  = 512 // octets of a message
@@ -42,20 +44,15 @@ func status(s *scope) v1alpha1.MailDomainStatus {
 		lookups, voids := int32(s.spf.analysis.Lookups), int32(s.spf.analysis.Voids)
 		next.SPF = &v1alpha1.SPFStatus{Lookups: &lookups, Voids: &voids}
 	}
-	if told := s.book.MTASTS; told != nil {
-		next.MTASTS = &v1alpha1.MTASTSStatus{PolicyID: told.ID}
-		if policy, err := mtasts.ParsePolicy(told.Policy); err == nil {
-			next.MTASTS.Mode = v1alpha1.MTASTSMode(policy.Mode)
-		}
-		if s.md.Spec.MTASTS == nil && s.dropped(sectionMTASTS) {
-			next.MTASTS.CommitmentEnds = stamp(told.Until)
-		}
-	}
+	next.MTASTS = mtastsStatus(s)
 	for _, f := range s.facts {
 		next.Plan = append(next.Plan, f.plan...)
 	}
 	next.Plan = append(next.Plan, s.dkim.plan...)
 	next.Plan = next.Plan[:min(len(next.Plan), maxPlan)]
+	for i, step := range next.Plan {
+		next.Plan[i].Old, next.Plan[i].New = cutTo(step.Old, maxText), cutTo(step.New, maxText)
+	}
 
 	found := conditions(s)
 	for _, kind := range []string{
@@ -226,11 +223,15 @@ func set(list *[]metav1.Condition, md *v1alpha1.MailDomain, kind string, status 
 
 func cut(message string) string { return cutTo(message, maxMessage) }
 
-func cutTo(message string, octets int) string {
-	if len(message) <= octets {
-		return message
+// cutTo makes text of whatever the world serves fit for the API: the server refuses what is too
+// long, and stores other octets than were sent for what is no UTF-8, so that status would be
+// written in every pass.
+func cutTo(text string, octets int) string {
+	text = strings.ToValidUTF8(text, "\uFFFD")
+	if len(text) <= octets {
+		return text
 	}
-	return strings.ToValidUTF8(message[:octets-len("…")], "") + "…"
+	return strings.ToValidUTF8(text[:octets-len("…")], "") + "…"
 }
 
 func recordStatuses(old []v1alpha1.RecordStatus, facts []fact, now time.Time) []v1alpha1.RecordStatus {
@@ -282,6 +283,21 @@ func dkimStatus(s *scope) *v1alpha1.DKIMStatus {
 		d.NextRotation = stamp(at)
 	}
 	return d
+}
+
+func mtastsStatus(s *scope) *v1alpha1.MTASTSStatus {
+	told := s.book.MTASTS
+	if told == nil || told.Policy == "" {
+		return nil
+	}
+	m := &v1alpha1.MTASTSStatus{PolicyID: told.ID}
+	if policy, err := mtasts.ParsePolicy(told.Policy); err == nil {
+		m.Mode = v1alpha1.MTASTSMode(policy.Mode)
+	}
+	if s.md.Spec.MTASTS == nil && s.dropped(sectionMTASTS) && closing(*told) {
+		m.CommitmentEnds = stamp(told.Until)
+	}
+	return m
 }
 
 func stamp(t time.Time) *metav1.Time {

@@ -10,12 +10,15 @@ import (
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
 	"github.com/maildomain/maildomain-operator/dnsprovider"
+	"github.com/maildomain/maildomain-operator/ledger"
+	"github.com/maildomain/maildomain-operator/probe"
 	"github.com/maildomain/maildomain-operator/records"
 )
 
 // job is a wish that needs the provider.
 type job struct {
 	wish
+	apex     string // of the zone that holds the slot
 	decision dnsprovider.Decision
 	fact     *fact
 }
@@ -38,8 +41,9 @@ func (r *Reconciler) work(ctx context.Context, s *scope, wishes []wish) error {
 			f.state, f.verdict = v1alpha1.RecordHeld, w.hold
 		case s.md.Spec.ModeOrDefault() == v1alpha1.ModeObserve || s.md.Spec.Manual() || !s.claim.held && w.slot.Purpose != v1alpha1.PurposeClaim:
 			observe(s, w, seen, f)
-		case quiet(s.book, w, seen):
+		case quiet(s.entries(w.slot, seen), w, seen):
 			if w.value != "" {
+				s.noteZone(w, seen)
 				f.state, f.verdict = seen.verify(w.slot, w.value)
 			}
 		case !s.provider.usable():
@@ -76,7 +80,8 @@ func observe(s *scope, w wish, seen sight, f *fact) {
 		}
 		return
 	}
-	owned, adopt := s.book.Owned(w.slot.Key), adopts(s)
+	set := seen.rrset(w.slot.Key)
+	owned, adopt := s.book.Owned(s.apex(seen), set), adopts(s)
 	if s.md.Spec.Manual() {
 		// All that stands there is a human's, who is told what to make of it.
 		owned, adopt = nil, true
@@ -84,11 +89,11 @@ func observe(s *scope, w wish, seen sight, f *fact) {
 			owned = ofProtocol(w.slot, seen)
 		}
 	}
-	d := dnsprovider.Decide(w.slot.Slot, dnsprovider.Wish{Value: w.value, Adopt: adopt}, seen.rrset(w.slot.Key), owned)
+	d := dnsprovider.Decide(w.slot.Slot, dnsprovider.Wish{Value: w.value, Adopt: adopt}, set, owned)
 	f.plan = planned(w.slot.Key, d)
 	switch {
 	case d.Verb == dnsprovider.Conflict || d.Verb == dnsprovider.Blocked:
-		obstructed(w, d, seen.rrset(w.slot.Key), f)
+		obstructed(w, d, set, f)
 	case w.value == "":
 		if len(f.plan) > 0 {
 			f.state, f.verdict = v1alpha1.RecordWithdrawing, verdict{v1alpha1.ReasonWithdrawing, fmt.Sprintf("%s: remove it, it is no longer wanted", w.slot.Key)}
@@ -120,10 +125,38 @@ func adopts(s *scope) bool {
 	return s.md.Spec.DNS.ConflictPolicyOrDefault() == v1alpha1.ConflictAdopt
 }
 
+// apex is that of the zone that holds what was seen; "" if it is not known.
+func (s *scope) apex(seen sight) string {
+	switch {
+	case s.md.Spec.DNS != nil && s.md.Spec.DNS.Zone != "":
+		return s.md.Spec.DNS.Zone
+	case seen.err != nil:
+		return ""
+	}
+	return seen.authority.Apex
+}
+
+// entries are what the ledger knows of the slot in the zone that holds it.
+func (s *scope) entries(slot records.Slot, seen sight) []ledger.Entry {
+	if apex := s.apex(seen); apex != "" {
+		return s.book.In(apex, slot.Key)
+	}
+	return s.book.At(slot.Key)
+}
+
+// noteZone completes an entry of an older ledger: its value is seen standing in this zone.
+func (s *scope) noteZone(w wish, seen sight) {
+	apex := s.apex(seen)
+	for _, e := range s.entries(w.slot, seen) {
+		if e.Zone == "" && apex != "" && slices.ContainsFunc(seen.answers, func(a probe.Answer) bool { return shows(a, w.slot, e.Value) }) {
+			s.book.Settle(apex, w.slot.Key, e.Purpose, e.Value)
+		}
+	}
+}
+
 // quiet reports whether the provider need not be asked: the ledger knows the wish as settled
 // and nothing that the name servers show speaks against it.
-func quiet(b *book, w wish, seen sight) bool {
-	entries := b.At(w.slot.Key)
+func quiet(entries []ledger.Entry, w wish, seen sight) bool {
 	if w.value == "" {
 		return len(entries) == 0
 	}
@@ -152,7 +185,7 @@ func quiet(b *book, w wish, seen sight) bool {
 
 // decide reads what stands at the provider and enters what is going to be written.
 func (r *Reconciler) decide(ctx context.Context, s *scope, jobs []*job) {
-	for zone, jobs := range r.byZone(s, jobs) {
+	for zone, jobs := range s.byZone(jobs) {
 		for i, seen := range zone.Read(ctx, keysOf(jobs)...) {
 			if seen.Err != nil {
 				s.failed(jobs[i], seen.Err)
@@ -164,17 +197,17 @@ func (r *Reconciler) decide(ctx context.Context, s *scope, jobs []*job) {
 }
 
 func (r *Reconciler) decideOne(ctx context.Context, s *scope, j *job, seen dnsprovider.RRset) {
-	owned := s.book.Owned(j.slot.Key)
+	owned := s.book.Owned(j.apex, seen)
 	if j.slot.Purpose == v1alpha1.PurposeClaim {
 		owned = standing(seen, owned)
 	}
 	j.decision = dnsprovider.Decide(j.slot.Slot, dnsprovider.Wish{Value: j.value, TTL: s.md.Spec.DNS.TTLOrDefault(), Adopt: adopts(s) && j.slot.Purpose != v1alpha1.PurposeClaim}, seen, owned)
 	for _, value := range j.decision.Change.Add {
-		s.book.Intend(j.slot.Key, string(j.slot.Purpose), value)
+		s.book.Intend(j.apex, j.slot.Key, string(j.slot.Purpose), value)
 	}
 	switch j.decision.Verb {
 	case dnsprovider.Keep, dnsprovider.TakeUp:
-		s.book.Settle(j.slot.Key, string(j.slot.Purpose), j.decision.Value)
+		s.book.Settle(j.apex, j.slot.Key, string(j.slot.Purpose), j.decision.Value)
 		r.shown(ctx, s, j)
 	case dnsprovider.Conflict, dnsprovider.Blocked:
 		obstructed(j.wish, j.decision, seen, j.fact)
@@ -183,16 +216,22 @@ func (r *Reconciler) decideOne(ctx context.Context, s *scope, j *job, seen dnspr
 
 // byZone opens the zone of each job and puts the jobs of one zone together, in their order. A
 // provider that has failed in this pass is not asked again.
-func (r *Reconciler) byZone(s *scope, jobs []*job) iter.Seq2[dnsprovider.Zone, []*job] {
+func (s *scope) byZone(jobs []*job) iter.Seq2[dnsprovider.Zone, []*job] {
 	return func(yield func(dnsprovider.Zone, []*job) bool) {
 		var zones []dnsprovider.Zone
 		groups := map[dnsprovider.Zone][]*job{}
 		for _, j := range jobs {
-			zone, why := r.zone(s, j.slot)
+			apex, why := s.zoneOf(j.slot)
 			if why.bad() {
 				j.fail(why)
 				continue
 			}
+			zone, why := s.open(apex)
+			if why.bad() {
+				j.fail(why)
+				continue
+			}
+			j.apex = apex
 			if groups[zone] == nil {
 				zones = append(zones, zone)
 			}
@@ -236,7 +275,7 @@ func standing(seen dnsprovider.RRset, owned []dnsprovider.Owned) []dnsprovider.O
 // apply makes the changes and reads them back: that a provider says yes is no proof.
 func (r *Reconciler) apply(ctx context.Context, s *scope, jobs []*job) {
 	jobs = slices.DeleteFunc(slices.Clone(jobs), func(j *job) bool { return j.decision.Change.Empty() })
-	for zone, jobs := range r.byZone(s, jobs) {
+	for zone, jobs := range s.byZone(jobs) {
 		changes := make([]dnsprovider.Change, len(jobs))
 		for i, j := range jobs {
 			changes[i] = j.decision.Change
@@ -264,14 +303,14 @@ func (r *Reconciler) apply(ctx context.Context, s *scope, jobs []*job) {
 
 // settle compares what stands with what was decided.
 func (r *Reconciler) settle(ctx context.Context, s *scope, j *job, seen dnsprovider.RRset) {
-	again := dnsprovider.Decide(j.slot.Slot, dnsprovider.Wish{Value: j.value}, seen, s.book.Owned(j.slot.Key))
+	again := dnsprovider.Decide(j.slot.Slot, dnsprovider.Wish{Value: j.value}, seen, s.book.Owned(j.apex, seen))
 	switch {
 	case j.decision.Verb == dnsprovider.Conflict && again.Change.Empty():
-		s.book.Settle(j.slot.Key, string(j.slot.Purpose), "")
+		s.book.Settle(j.apex, j.slot.Key, string(j.slot.Purpose), "")
 	case j.decision.Verb == dnsprovider.Conflict || again.Verb != dnsprovider.Keep:
 		j.fail(verdict{v1alpha1.ReasonUnknownOutcome, fmt.Sprintf("%s: the change was sent and does not show: it is read and tried again", j.slot.Key)})
 	default:
-		s.book.Settle(j.slot.Key, string(j.slot.Purpose), again.Value)
+		s.book.Settle(j.apex, j.slot.Key, string(j.slot.Purpose), again.Value)
 		delete(s.looks, j.slot.Name) // the world has changed
 		r.shown(ctx, s, j)
 		s.events = append(s.events, event{reason: string(j.decision.Verb), action: "WriteRecord", note: strings.TrimSpace(fmt.Sprintf("%s %s", j.slot.Key, j.value))})
@@ -304,20 +343,19 @@ func (s *scope) failed(j *job, err error) {
 	}
 }
 
-// zone opens the zone that holds the slot.
-func (r *Reconciler) zone(s *scope, slot records.Slot) (dnsprovider.Zone, verdict) {
-	apex := ""
-	if s.md.Spec.DNS != nil {
-		apex = s.md.Spec.DNS.Zone
-	}
+// zoneOf is the apex of the zone that holds the slot.
+func (s *scope) zoneOf(slot records.Slot) (string, verdict) {
+	seen := s.looks[slot.Name]
+	apex := s.apex(seen)
 	if apex == "" {
-		seen := s.looks[slot.Name]
-		if seen.err != nil {
-			_, why := seen.verify(slot, "")
-			return nil, why
-		}
-		apex = seen.authority.Apex
+		_, why := seen.verify(slot, "")
+		return "", why
 	}
+	return apex, verdict{}
+}
+
+// open opens a zone once in a pass.
+func (s *scope) open(apex string) (dnsprovider.Zone, verdict) {
 	if zone, ok := s.zones[apex]; ok {
 		return zone, verdict{}
 	}
@@ -334,6 +372,10 @@ func obstructed(w wish, d dnsprovider.Decision, seen dnsprovider.RRset, f *fact)
 	f.state = v1alpha1.RecordConflict
 	if d.Verb == dnsprovider.Blocked {
 		f.verdict = verdict{v1alpha1.ReasonAliasInTheWay, fmt.Sprintf("%s: wanted %q, and a CNAME to %s occupies the name: remove it, or publish the record at its target", w.slot.Key, w.value, seen.Alias)}
+		return
+	}
+	if w.slot.Purpose == v1alpha1.PurposeClaim {
+		f.verdict = verdict{v1alpha1.ReasonRecordConflict, claimedByAnother(w.slot)}
 		return
 	}
 	var texts []string

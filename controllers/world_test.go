@@ -111,6 +111,13 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
+// in has a subtest use the world.
+func (w *world) in(t *testing.T) {
+	outer := w.t
+	w.t = t
+	t.Cleanup(func() { w.t = outer })
+}
+
 // restart is a new process: it knows nothing of what the one before it did.
 func (w *world) restart() {
 	loopback := func(a netip.Addr) bool { return a.IsLoopback() }
@@ -141,7 +148,7 @@ func (w *world) restart() {
 		Namespace: w.operator, OwnerID: "test", AllowPrivate: loopback,
 		Poll: time.Second, Resync: 10 * time.Minute,
 	}
-	w.snapshot = &SnapshotWriter{Client: w.api, Reader: w.api, Namespace: w.operator, Dir: w.snapshot.dir(w.t)}
+	w.snapshot = &SnapshotWriter{Client: w.api, Reader: w.api, Clock: w.clock, Namespace: w.operator, Dir: w.snapshot.dir(w.t)}
 }
 
 func (w *SnapshotWriter) dir(t *testing.T) string {
@@ -292,6 +299,12 @@ func (w *world) pass(name string) (died bool) {
 	_, err = w.snapshot.Reconcile(w.t.Context(), ctrl.Request{})
 	w.must(err)
 	return false
+}
+
+// try makes one pass of the reconciler alone, which may end in an error.
+func (w *world) try(name string) error {
+	_, err := w.r.Reconcile(w.t.Context(), ctrl.Request{NamespacedName: types.NamespacedName{Namespace: w.namespace, Name: name}})
+	return err
 }
 
 // until makes passes, with a second of the fake clock between them, until done or for too long.

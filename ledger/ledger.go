@@ -46,6 +46,10 @@ type Ledger struct {
 
 // Entry is one value that was written, or was about to be.
 type Entry struct {
+	// Zone is the apex of the zone that it was written to: where a name has moved to another zone,
+	// what stands there is not ours. Empty in an older ledger: it counts for the zone in which it
+	// is first seen standing.
+	Zone    string `json:"zone,omitempty"`
 	Name    string `json:"name"`
 	Type    string `json:"type"`
 	Purpose string `json:"purpose"`
@@ -53,15 +57,20 @@ type Entry struct {
 	Settled bool   `json:"settled,omitempty"` // read back
 }
 
-// MTASTS is what senders were told.
+// MTASTS is what senders were told, and what they may have fetched.
 type MTASTS struct {
-	// Policy is the body that was announced last, ID its id.
+	// Policy is the body that was announced last, ID its id. Empty: none was announced yet.
 	Policy string `json:"policy"`
 	ID     string `json:"id"`
-	// Until is when the last sender forgets every policy that was announced before Policy.
+	// Until is when the last sender forgets every policy that is no longer served.
 	Until time.Time `json:"until,omitzero"`
 	// Since is when Policy was announced.
 	Since time.Time `json:"since,omitzero"`
+	// Offered is the longest max_age, in nanoseconds, of the policies that may be served beside
+	// Policy. It is entered before the first of them is.
+	Offered time.Duration `json:"offered,omitempty"`
+	// TLSSecret is the Secret with the certificate that the policies are served with.
+	TLSSecret string `json:"tlsSecret,omitempty"`
 }
 
 // DMARC is what caches may still hold of a policy that relies on DKIM.
@@ -127,7 +136,7 @@ func Decode(data []byte, domain string) (*Ledger, error) {
 	case l.Version < 1 || l.Version > Version:
 		return nil, fmt.Errorf("a ledger of version %d, and this operator reads versions up to %d: run the newer operator", l.Version, Version)
 	case l.Domain != domain:
-		return nil, fmt.Errorf("the ledger of %q, not of %q", l.Domain, domain)
+		return nil, fmt.Errorf("the ledger of %q, not of %q: choose another metadata.name, or delete this Secret if the records and keys of %[1]q are no longer to be managed", l.Domain, domain)
 	}
 	return &l, nil
 }
@@ -137,69 +146,81 @@ func (l *Ledger) Encode() ([]byte, error) {
 	return json.MarshalIndent(l, "", "  ")
 }
 
-// At returns the entries at key, in the order in which they were made.
+// At returns the entries at key in any zone, in the order in which they were made.
 func (l *Ledger) At(key dnsprovider.Key) []Entry {
-	var at []Entry
+	return l.where(func(e Entry) bool { return e.at(key) })
+}
+
+// In returns those of At that were written to the zone, or of which it is not known.
+func (l *Ledger) In(zone string, key dnsprovider.Key) []Entry {
+	return l.where(func(e Entry) bool { return e.at(key) && (e.Zone == zone || e.Zone == "") })
+}
+
+func (l *Ledger) where(holds func(Entry) bool) []Entry {
+	var list []Entry
 	for _, e := range l.Entries {
-		if e.Name == key.Name && e.Type == key.Type {
-			at = append(at, e)
+		if holds(e) {
+			list = append(list, e)
 		}
 	}
-	return at
+	return list
 }
+
+func (e Entry) at(key dnsprovider.Key) bool { return e.Name == key.Name && e.Type == key.Type }
 
 // Of returns the entries of a purpose.
 func (l *Ledger) Of(purpose string) []Entry {
-	var of []Entry
-	for _, e := range l.Entries {
-		if e.Purpose == purpose {
-			of = append(of, e)
-		}
-	}
-	return of
+	return l.where(func(e Entry) bool { return e.Purpose == purpose })
 }
 
-// Owned returns the entries at key in the form that dnsprovider.Decide wants.
-func (l *Ledger) Owned(key dnsprovider.Key) []dnsprovider.Owned {
+// Owned returns the entries at seen.Key in the zone in the form that dnsprovider.Decide wants. One
+// without a zone is ours only where it stands, so it never is the ground for a repair.
+func (l *Ledger) Owned(zone string, seen dnsprovider.RRset) []dnsprovider.Owned {
 	var owned []dnsprovider.Owned
-	for _, e := range l.At(key) {
-		owned = append(owned, dnsprovider.Owned{Value: e.Value, Settled: e.Settled})
+	for _, e := range l.In(zone, seen.Key) {
+		if e.Zone == zone || slices.Contains(seen.Values(), e.Value) {
+			owned = append(owned, dnsprovider.Owned{Value: e.Value, Settled: e.Settled})
+		}
 	}
 	return owned
 }
 
 // Intend enters a value before it is written.
-func (l *Ledger) Intend(key dnsprovider.Key, purpose, value string) {
-	if l.find(key, value) < 0 {
-		l.Entries = append(l.Entries, Entry{Name: key.Name, Type: key.Type, Purpose: purpose, Value: value})
+func (l *Ledger) Intend(zone string, key dnsprovider.Key, purpose, value string) {
+	if l.find(zone, key, value) < 0 {
+		l.Entries = append(l.Entries, Entry{Zone: zone, Name: key.Name, Type: key.Type, Purpose: purpose, Value: value})
 	}
 }
 
 // Settle enters what a read-back, or a read that found the wish fulfilled, has proved: value
 // stands at key as ours, and no other value of ours does. An empty value says that none
-// stands, as after a removal.
-func (l *Ledger) Settle(key dnsprovider.Key, purpose, value string) {
+// stands, as after a removal. Other zones are not spoken of.
+func (l *Ledger) Settle(zone string, key dnsprovider.Key, purpose, value string) {
 	l.Entries = slices.DeleteFunc(l.Entries, func(e Entry) bool {
-		return e.Name == key.Name && e.Type == key.Type && e.Value != value
+		return e.at(key) && (e.Zone == zone || e.Zone == "") && e.Value != value
 	})
 	if value == "" {
 		return
 	}
-	if i := l.find(key, value); i >= 0 {
-		l.Entries[i].Settled = true
+	if i := l.find(zone, key, value); i >= 0 {
+		l.Entries[i].Zone, l.Entries[i].Settled = zone, true
 		return
 	}
-	l.Entries = append(l.Entries, Entry{Name: key.Name, Type: key.Type, Purpose: purpose, Value: value, Settled: true})
+	l.Entries = append(l.Entries, Entry{Zone: zone, Name: key.Name, Type: key.Type, Purpose: purpose, Value: value, Settled: true})
 }
 
-// Settled reports whether value was read back at key.
-func (l *Ledger) Settled(key dnsprovider.Key, value string) bool {
-	i := l.find(key, value)
+// Settled reports whether value was read back at key in the zone.
+func (l *Ledger) Settled(zone string, key dnsprovider.Key, value string) bool {
+	i := l.find(zone, key, value)
 	return i >= 0 && l.Entries[i].Settled
 }
 
-func (l *Ledger) find(key dnsprovider.Key, value string) int {
-	return slices.IndexFunc(l.Entries, func(e Entry) bool {
-		return e.Name == key.Name && e.Type == key.Type && e.Value == value
-	})
+// find prefers the entry of the zone to one of which the zone is not known.
+func (l *Ledger) find(zone string, key dnsprovider.Key, value string) int {
+	for _, z := range []string{zone, ""} {
+		if i := slices.IndexFunc(l.Entries, func(e Entry) bool { return e.at(key) && e.Zone == z && e.Value == value }); i >= 0 {
+			return i
+		}
+	}
+	return -1
 }

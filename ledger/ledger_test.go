@@ -16,7 +16,7 @@ var key = dnsprovider.Key{Name: "_dmarc.example.com", Type: dnsprovider.TypeTXT}
 
 func TestRoundTrip(t *testing.T) {
 	l := ledger.New("example.com")
-	l.Intend(key, "DMARC", "v=DMARC1; p=none")
+	l.Intend("example.com", key, "DMARC", "v=DMARC1; p=none")
 	l.Keyring = keys.Keyring{{Name: "rsa", Selector: "mail-20261124a", Algorithm: "rsa", Bits: 2048,
 		Created: time.Date(2026, 11, 24, 1, 2, 3, 0, time.UTC)}}
 	l.MTASTS = &ledger.MTASTS{Policy: "version: STSv1\r\n", ID: "abc"}
@@ -53,26 +53,26 @@ func TestDecodeRefuses(t *testing.T) {
 func TestIntentThenSettled(t *testing.T) {
 	other := dnsprovider.Key{Name: "example.com", Type: dnsprovider.TypeTXT}
 	l := ledger.New("example.com")
-	l.Intend(other, "SPF", "v=spf1 -all")
-	l.Intend(key, "DMARC", "v=DMARC1; p=none")
-	if l.Settled(key, "v=DMARC1; p=none") {
+	l.Intend("example.com", other, "SPF", "v=spf1 -all")
+	l.Intend("example.com", key, "DMARC", "v=DMARC1; p=none")
+	if l.Settled("example.com", key, "v=DMARC1; p=none") {
 		t.Error("an intent counts as settled")
 	}
-	l.Settle(key, "DMARC", "v=DMARC1; p=none")
-	l.Intend(key, "DMARC", "v=DMARC1; p=reject")
+	l.Settle("example.com", key, "DMARC", "v=DMARC1; p=none")
+	l.Intend("example.com", key, "DMARC", "v=DMARC1; p=reject")
 	want := []dnsprovider.Owned{{Value: "v=DMARC1; p=none", Settled: true}, {Value: "v=DMARC1; p=reject"}}
-	if diff := cmp.Diff(want, l.Owned(key)); diff != "" {
+	if diff := cmp.Diff(want, l.Owned("example.com", dnsprovider.RRset{Key: key})); diff != "" {
 		t.Error(diff)
 	}
-	l.Intend(key, "DMARC", "v=DMARC1; p=none") // again, as after a crash: stays settled
-	if !l.Settled(key, "v=DMARC1; p=none") {
+	l.Intend("example.com", key, "DMARC", "v=DMARC1; p=none") // again, as after a crash: stays settled
+	if !l.Settled("example.com", key, "v=DMARC1; p=none") {
 		t.Error("a new intent took back what was settled")
 	}
-	l.Settle(key, "DMARC", "v=DMARC1; p=reject")
-	if diff := cmp.Diff([]dnsprovider.Owned{{Value: "v=DMARC1; p=reject", Settled: true}}, l.Owned(key)); diff != "" {
+	l.Settle("example.com", key, "DMARC", "v=DMARC1; p=reject")
+	if diff := cmp.Diff([]dnsprovider.Owned{{Value: "v=DMARC1; p=reject", Settled: true}}, l.Owned("example.com", dnsprovider.RRset{Key: key})); diff != "" {
 		t.Error(diff)
 	}
-	l.Settle(key, "DMARC", "")
+	l.Settle("example.com", key, "DMARC", "")
 	if len(l.At(key)) != 0 || len(l.At(other)) != 1 {
 		t.Errorf("after the removal: %+v", l.Entries)
 	}
@@ -99,6 +99,41 @@ func TestSignersSecrets(t *testing.T) {
 	l.ForgetSigner("b")
 	if len(l.Signers) != 1 || l.SignerInUse() != "a" {
 		t.Errorf("left: %+v", l.Signers)
+	}
+}
+
+// A name that moved to another zone: what stands there is not ours, and nothing of it is known.
+func TestEntriesAreOfOneZone(t *testing.T) {
+	const value = "v=DMARC1; p=none"
+	there := dnsprovider.RRset{Key: key, Records: []dnsprovider.Record{{Value: value}}}
+	gone := dnsprovider.RRset{Key: key}
+	l := ledger.New("example.com")
+	l.Settle("example.com", key, "DMARC", value)
+	for _, seen := range []dnsprovider.RRset{there, gone} {
+		if owned := l.Owned("_dmarc.example.com", seen); len(owned) > 0 {
+			t.Errorf("owned in a zone that it was not written to: %v", owned)
+		}
+		if owned := l.Owned("example.com", seen); len(owned) != 1 {
+			t.Errorf("not owned in its own zone: %v", owned)
+		}
+	}
+	l.Settle("_dmarc.example.com", key, "DMARC", "v=DMARC1; p=reject")
+	l.Settle("_dmarc.example.com", key, "DMARC", "")
+	if !l.Settled("example.com", key, value) || len(l.At(key)) != 1 {
+		t.Errorf("another zone's read-back changed %+v", l.Entries)
+	}
+
+	// An entry of an older ledger counts for the zone in which it is first seen standing.
+	old := &ledger.Ledger{Version: 1, Entries: []ledger.Entry{{Name: key.Name, Type: key.Type, Purpose: "DMARC", Value: value, Settled: true}}}
+	if owned := old.Owned("example.com", gone); len(owned) > 0 {
+		t.Errorf("owned without ever having been seen: %v", owned)
+	}
+	if owned := old.Owned("example.com", there); len(owned) != 1 || len(old.In("example.com", key)) != 1 {
+		t.Errorf("not owned where it stands: %v", owned)
+	}
+	old.Settle("example.com", key, "DMARC", value)
+	if len(old.Entries) != 1 || old.Entries[0].Zone != "example.com" || len(old.Owned("example.com", gone)) != 1 {
+		t.Errorf("after it was seen: %+v", old.Entries)
 	}
 }
 

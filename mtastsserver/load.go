@@ -10,7 +10,7 @@ import (
 )
 
 // maxObjectSize bounds what is read before its checksum can be verified.
-const maxObjectSize = max(maxPolicySize, maxPEMSize)
+const maxObjectSize = max(maxPolicySize, MaxPEMSize)
 
 // LoadSnapshot reads the snapshot in dir, whole or not at all: anything missing,
 // torn, altered or malformed is an error that says what and where. An absent
@@ -60,10 +60,10 @@ func loadManifest(dir string, content []byte, previous *Snapshot) (*Snapshot, er
 			return nil, fmt.Errorf("policy of %s: %w", e.Domain, err)
 		}
 		if e.Certificate != "" {
-			if s.certificatePEM, err = snapshot.object(dir, e.Certificate, maxPEMSize, previous); err != nil {
+			if s.certificatePEM, err = snapshot.object(dir, e.Certificate, MaxPEMSize, previous); err != nil {
 				return nil, fmt.Errorf("certificate of %s: %w", e.Domain, err)
 			}
-			if s.privateKeyPEM, err = snapshot.object(dir, e.PrivateKey, maxPEMSize, previous); err != nil {
+			if s.privateKeyPEM, err = snapshot.object(dir, e.PrivateKey, MaxPEMSize, previous); err != nil {
 				return nil, fmt.Errorf("private key of %s: %w", e.Domain, err)
 			}
 		}

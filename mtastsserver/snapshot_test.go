@@ -212,7 +212,7 @@ func TestWriteRefuses(t *testing.T) {
 		"policy too large":    {{Domain: "example.com", Policy: strings.Repeat("x", maxPolicySize+1)}},
 		"only a key":          {{Domain: "example.com", Policy: "x", PrivateKey: []byte("k")}},
 		"only a certificate":  {{Domain: "example.com", Policy: "x", Certificate: []byte("c")}},
-		"certificate too big": {{Domain: "example.com", Policy: "x", PrivateKey: []byte("k"), Certificate: make([]byte, maxPEMSize+1)}},
+		"certificate too big": {{Domain: "example.com", Policy: "x", PrivateKey: []byte("k"), Certificate: make([]byte, MaxPEMSize+1)}},
 	}
 	dir := t.TempDir()
 	write(t, dir, sites(2))

@@ -1,0 +1,118 @@
+package controllers
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/maildomain/maildomain-operator/api/v1alpha1"
+	"github.com/maildomain/maildomain-operator/ledger"
+	"github.com/maildomain/maildomain-operator/mailauth/mtasts"
+	"github.com/maildomain/maildomain-operator/records"
+)
+
+// Whatever was offered and proven in whatever order, the commitment ends at the maximum over all
+// policies of the last time that each could be fetched plus its max_age, not earlier and not later.
+func TestCommitmentOutlivesEveryPolicyThatCouldBeFetched(t *testing.T) {
+	policies := []mtasts.Policy{
+		{Mode: mtasts.Enforce, MaxAge: 8760 * time.Hour, MX: []string{"mx1.example.com"}},
+		{Mode: mtasts.Enforce, MaxAge: 168 * time.Hour, MX: []string{"mx1.example.com"}},
+		{Mode: mtasts.Testing, MaxAge: 168 * time.Hour, MX: []string{"mx1.example.com"}},
+		{Mode: mtasts.Testing, MaxAge: time.Minute, MX: []string{"mx2.example.com"}},
+		{Mode: mtasts.None, MaxAge: 8760 * time.Hour},
+	}
+	none := records.MTASTSWithdrawal()
+	start := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	for seed := range uint64(2000) {
+		random := rand.New(rand.NewPCG(seed, 0))
+		var c ledger.MTASTS
+		now, ends := start, time.Time{}
+		live := map[string]mtasts.Policy{} // what a sender may get now
+		offers := func(p mtasts.Policy) {
+			live[p.String()] = p
+			if c = offer(c, p); c != offer(c, p) {
+				t.Fatalf("seed %d: offered again, the commitment changes", seed)
+			}
+		}
+		proves := func(p mtasts.Policy) {
+			for body, q := range live {
+				if body != p.String() && q.Mode != mtasts.None {
+					ends = latest(ends, now.Add(q.MaxAge))
+				}
+			}
+			live = map[string]mtasts.Policy{p.String(): p}
+			c = announced(c, p, now)
+			if later := announced(offer(c, p), p, now.Add(time.Hour)); later != c {
+				t.Fatalf("seed %d: a policy that stays in force changes the commitment:\n%+v\n%+v", seed, c, later)
+			}
+		}
+		for range random.IntN(8) {
+			p := policies[random.IntN(len(policies))]
+			offers(p)
+			now = now.Add(time.Duration(random.Int64N(int64(1000 * time.Hour))))
+			if random.IntN(2) == 0 {
+				proves(p)
+			}
+		}
+		offers(none)
+		now = now.Add(time.Hour)
+		proves(none)
+		if !closing(c) || !c.Until.Equal(ends) {
+			t.Fatalf("seed %d: ends at %v, want %v: %+v", seed, c.Until, ends, c)
+		}
+	}
+}
+
+// A ledger that was written before offers were entered still binds for its policy.
+func TestCommitmentOfAnOlderLedger(t *testing.T) {
+	p := mtasts.Policy{Mode: mtasts.Enforce, MaxAge: 168 * time.Hour, MX: []string{"mx1.example.com"}}
+	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	c := ledger.MTASTS{Policy: p.String(), ID: p.ID()}
+	if closing(c) {
+		t.Error("a policy in force binds nobody")
+	}
+	if got, want := announced(c, records.MTASTSWithdrawal(), now).Until, now.Add(p.MaxAge); !got.Equal(want) {
+		t.Errorf("ends at %v, want %v", got, want)
+	}
+}
+
+// What the holder before had served binds the new one, and is served as it was, with the old
+// holder's certificate, until the new one has a policy of its own.
+func TestANewHolderTakesOverWhatIsServed(t *testing.T) {
+	p := mtasts.Policy{Mode: mtasts.Enforce, MaxAge: 168 * time.Hour, MX: []string{"mx1.example.com"}}
+	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	before := now.Add(time.Hour)
+	md := &v1alpha1.MailDomain{Spec: v1alpha1.MailDomainSpec{Domain: "example.com"}}
+	md.Namespace, md.Name = "new", "mail"
+	s := &scope{md: md, now: now, claim: claimState{held: true}, book: &book{Ledger: ledger.New("example.com")}}
+	s.site = site{holder: "old/mail/example.com", config: &corev1.ConfigMap{Data: map[string]string{
+		siteHolder: "old/mail/example.com", siteDomain: "example.com", sitePolicy: p.String(),
+		siteNamespace: "old", siteTLSSecret: "certificate", siteUntil: before.Format(time.RFC3339),
+	}}}
+	c := s.commitment()
+	if c.Offered != p.MaxAge || !c.Until.Equal(before) {
+		t.Fatalf("took over %+v", c)
+	}
+	if got := siteData(s); got[sitePolicy] != p.String() || got[siteNamespace] != "old" || got[siteTLSSecret] != "certificate" || got[siteHolder] != "new/mail/example.com" {
+		t.Errorf("without a section: %v", got)
+	}
+
+	// It withdraws what it never had in its own name.
+	none := records.MTASTSWithdrawal()
+	s.mtasts.serve = &none
+	s.commit(c)
+	if got := siteData(s); got[sitePolicy] != none.String() || got[siteNamespace] != "old" || got[siteTLSSecret] != "certificate" {
+		t.Errorf("during a withdrawal: %v", got)
+	}
+
+	// With its own section it has its own certificate, and passes on what it took over.
+	md.Spec.MTASTS = &v1alpha1.MTASTSSpec{Mode: v1alpha1.MTASTSEnforce}
+	own := mtasts.Policy{Mode: mtasts.Enforce, MaxAge: time.Hour, MX: []string{"mx2.example.com"}}
+	s.mtasts.serve = &own
+	s.commit(announced(c, own, now))
+	if got := siteData(s); got[sitePolicy] != own.String() || got[siteNamespace] != "new" || got[siteTLSSecret] != "mta-sts-mail" || got[siteUntil] != now.Add(p.MaxAge).Format(time.RFC3339) {
+		t.Errorf("with its own policy: %v", got)
+	}
+}

@@ -190,7 +190,7 @@ const longestTTL = 7 * 24 * time.Hour
 // last one that did has left the caches. ttl is that of the records that we write.
 func (p *policyInForce) release(known ledger.DMARC, going bool, ttl time.Duration, now time.Time) (next ledger.DMARC, why verdict) {
 	next = known
-	if p.demands() {
+	if p.demands() && p.ttl > ttl {
 		next.Seconds = max(next.Seconds, int64(min(p.ttl, longestTTL)/time.Second))
 	}
 	if !going || p.demands() {

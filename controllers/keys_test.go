@@ -100,6 +100,9 @@ func TestALostKeyIsNeverOverwritten(t *testing.T) {
 						t.Errorf("%s was not mended", secret)
 					}
 				}
+				if !hasReason(v1alpha1.ConditionDKIMReady, v1alpha1.ReasonNotServed)(w.get("example-com")) {
+					t.Error(describe(w.get("example-com")))
+				}
 				return
 			}
 			rotate := func(value string) {

@@ -75,7 +75,8 @@ type MTASTS struct {
 
 // DMARC is what caches may still hold of a policy that relies on DKIM.
 type DMARC struct {
-	// Seconds is the longest TTL that was seen of a record with such a policy.
+	// Seconds is the longest TTL that was seen of a record with such a policy, if it was longer than
+	// that of the records that are written.
 	Seconds int64 `json:"seconds,omitempty"`
 	// Relaxed is since when, with the keys to go, it is proven that no such policy is in force.
 	Relaxed time.Time `json:"relaxed,omitzero"`

@@ -136,6 +136,7 @@ type counted struct {
 	called func()
 }
 
+// RoundTrip implements http.RoundTripper.
 func (c counted) RoundTrip(r *http.Request) (*http.Response, error) {
 	c.called()
 	return c.next.RoundTrip(r)

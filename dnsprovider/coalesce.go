@@ -30,17 +30,20 @@ type coalesced struct {
 	writes group[Change, error]
 }
 
+// Capabilities are those of the zone below.
 func (c *coalesced) Capabilities() Capabilities { return c.zone.Capabilities() }
 
+// Read waits for its turn.
 func (c *coalesced) Read(ctx context.Context, keys ...Key) []Reading {
 	return c.reads.do(ctx, keys, func(key Key, _ bool) Reading {
 		return Reading{Err: &Error{Kind: Unreachable, Op: "read " + key.String(), Err: explained{"the time was up while it waited for its turn", context.Cause(ctx)}}}
 	})
 }
 
+// Apply waits for its turn.
 func (c *coalesced) Apply(ctx context.Context, changes ...Change) []error {
 	return c.writes.do(ctx, changes, func(change Change, sent bool) error {
-		e := &Error{Kind: Unreachable, Op: "update " + change.Seen.Key.String(), Err: explained{"the time was up before anything was sent", context.Cause(ctx)}}
+		e := &Error{Kind: Unreachable, Op: "update " + change.Seen.String(), Err: explained{"the time was up before anything was sent", context.Cause(ctx)}}
 		if sent {
 			e.Kind, e.Err = UnknownOutcome, explained{"the time was up while the update was under way; it may have been applied", context.Cause(ctx)}
 		}

@@ -111,6 +111,7 @@ type pacedTransport struct {
 	next http.RoundTripper
 }
 
+// RoundTrip implements http.RoundTripper.
 func (t pacedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := t.pace.wait(r.Context()); err != nil {
 		if r.Body != nil {
@@ -130,6 +131,7 @@ type pacedZone struct {
 	pace *Pace
 }
 
+// Read listens for refusals.
 func (z pacedZone) Read(ctx context.Context, keys ...Key) []Reading {
 	readings := z.Zone.Read(ctx, keys...)
 	for _, r := range readings {
@@ -140,6 +142,7 @@ func (z pacedZone) Read(ctx context.Context, keys ...Key) []Reading {
 	return readings
 }
 
+// Apply listens for refusals.
 func (z pacedZone) Apply(ctx context.Context, changes ...Change) []error {
 	errs := z.Zone.Apply(ctx, changes...)
 	for _, err := range errs {

@@ -1,7 +1,6 @@
 package controllers
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"fmt"
@@ -17,12 +16,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
-	"github.com/maildomain/maildomain-operator/ledger"
 	"github.com/maildomain/maildomain-operator/records"
-	"github.com/maildomain/maildomain-operator/test/certificate"
 	"github.com/maildomain/maildomain-operator/test/dnsserver"
 )
 
@@ -388,94 +384,6 @@ func TestRemovedSections(t *testing.T) {
 	w.until("example-com", "retired", func(md *v1alpha1.MailDomain) bool { return len(md.Status.DKIM.ActiveSelectors) == 0 })
 }
 
-// A policy is withdrawn through mode none, and not before the last sender has forgotten it. The
-// certificate that it is served with stays the one that the section named.
-func TestMTASTSWithdrawal(t *testing.T) {
-	w := newWorld(t)
-	w.must(w.api.Delete(t.Context(), w.secret("mta-sts-example-com")))
-	issue := func() []byte {
-		t.Helper()
-		cert, key, err := certificate.SelfSigned("mta-sts.example.com")
-		w.must(err)
-		w.roots.AppendCertsFromPEM(cert)
-		secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "custom-tls"}}
-		_, err = controllerutil.CreateOrUpdate(t.Context(), w.api, secret, func() error {
-			secret.Data = map[string][]byte{"tls.crt": cert, "tls.key": key}
-			return nil
-		})
-		w.must(err)
-		return cert
-	}
-	issue()
-	s := spec()
-	s.MTASTS.TLS = &v1alpha1.MTASTSTLS{SecretName: "custom-tls"}
-	w.apply("example-com", s)
-	w.until("example-com", "ready", isReady)
-	announcedID := w.dns.TXT("_mta-sts.example.com")
-
-	// A policy for a year is served and not yet announced: who fetches it holds it for a year.
-	w.edit("example-com", func(md *v1alpha1.MailDomain) { md.Spec.MTASTS.MaxAge = &metav1.Duration{Duration: 8760 * time.Hour} })
-	w.pass("example-com")
-	if !strings.Contains(w.sites(w.snapshot.Dir)["example.com"].Policy, "max_age: 31536000") || !slices.Equal(w.dns.TXT("_mta-sts.example.com"), announcedID) {
-		t.Fatalf("%q, announced as %q", w.sites(w.snapshot.Dir)["example.com"].Policy, w.dns.TXT("_mta-sts.example.com"))
-	}
-	w.must(w.api.Delete(t.Context(), w.siteOf("example.com").config)) // the ledger knows it all the same
-	w.edit("example-com", func(md *v1alpha1.MailDomain) { md.Spec.MTASTS = nil })
-
-	// Nothing is announced while the world does not get the new policy.
-	w.must(w.dns.Set("mta-sts.example.com", "A"))
-	for range 3 {
-		w.pass("example-com")
-		w.forward(time.Second)
-		time.Sleep(30 * time.Millisecond)
-	}
-	if got := w.dns.TXT("_mta-sts.example.com"); !slices.Equal(got, announcedID) {
-		t.Fatalf("announced %q, and nobody can fetch it", got)
-	}
-	w.must(w.dns.Set("mta-sts.example.com", "A", "127.0.0.1"))
-
-	none := records.MTASTSWithdrawal()
-	w.until("example-com", "announcing mode none", func(*v1alpha1.MailDomain) bool {
-		return slices.Equal(w.dns.TXT("_mta-sts.example.com"), []string{"v=STSv1; id=" + none.ID()})
-	})
-	w.pass("example-com")
-	ends := w.get("example-com").Status.MTASTS.CommitmentEnds
-	if ends == nil || ends.Sub(w.clock.Now()) < 8760*time.Hour-time.Minute {
-		t.Fatalf("the commitment ends %v, now is %v", ends, w.clock.Now())
-	}
-
-	// The certificate's renewal is taken, and the loss of what is stored made up for.
-	renewed := issue()
-	w.writeSnapshot()
-	if !bytes.Equal(w.sites(w.snapshot.Dir)["example.com"].Certificate, renewed) {
-		t.Error("the renewal is ignored during the withdrawal")
-	}
-	w.must(w.api.Delete(t.Context(), w.siteOf("example.com").config))
-	w.pass("example-com")
-	if got := w.siteOf("example.com").config.Data; got[siteTLSSecret] != "custom-tls" || got[siteNamespace] != w.namespace {
-		t.Errorf("the certificate is now that of Secret %q in %q", got[siteTLSSecret], got[siteNamespace])
-	}
-	if site := w.newPod()["example.com"]; site.Policy != none.String() || !bytes.Equal(site.Certificate, renewed) {
-		t.Errorf("a new pod serves %q", site.Policy)
-	}
-	effects := len(w.effects)
-	w.pass("example-com")
-	if more := w.effects[effects:]; len(more) > 0 {
-		t.Errorf("an unchanged world was written to: %v", more)
-	}
-
-	w.clock.SetTime(ends.Add(-time.Second))
-	w.pass("example-com")
-	if len(w.dns.TXT("_mta-sts.example.com")) != 1 {
-		t.Error("the record went before the commitment ended")
-	}
-	w.forward(time.Second)
-	w.until("example-com", "gone", func(md *v1alpha1.MailDomain) bool {
-		return len(w.dns.TXT("_mta-sts.example.com")) == 0 && md.Status.MTASTS == nil
-	})
-	w.until("example-com", "served no more", func(*v1alpha1.MailDomain) bool { return len(w.sites(w.snapshot.Dir)) == 0 })
-}
-
 // With Retain the object goes at once and everything else stays; one that is created again
 // takes it up without a write.
 func TestDeletionAndReturn(t *testing.T) {
@@ -546,15 +454,12 @@ func TestManualMode(t *testing.T) {
 	s := spec()
 	s.DNS = nil
 	w.apply("example-com", s)
-	publish := func(md *v1alpha1.MailDomain) {
+	w.until("example-com", "ready", func(md *v1alpha1.MailDomain) bool {
 		for _, p := range md.Status.Plan {
 			if p.New != "" {
 				w.must(w.dns.SetTXT(p.Name, p.New))
 			}
 		}
-	}
-	w.until("example-com", "ready", func(md *v1alpha1.MailDomain) bool {
-		publish(md)
 		return isReady(md)
 	})
 	w.theTalksRecordsStand()
@@ -577,118 +482,6 @@ func TestManualMode(t *testing.T) {
 	}
 	w.must(w.dns.SetTXT("_dmarc.example.com"))
 	w.until("example-com", "ready", isReady)
-
-	// The policy stays until the human has removed the record.
-	w.edit("example-com", func(md *v1alpha1.MailDomain) { md.Spec.MTASTS = nil })
-	w.until("example-com", "withdrawing", func(md *v1alpha1.MailDomain) bool {
-		publish(md)
-		return md.Status.MTASTS != nil && md.Status.MTASTS.CommitmentEnds != nil
-	})
-	w.clock.SetTime(w.get("example-com").Status.MTASTS.CommitmentEnds.Time)
-	for range 3 {
-		w.pass("example-com")
-	}
-	if len(w.sites(w.snapshot.Dir)) != 1 {
-		t.Errorf("_mta-sts still says %q, and no policy is served", w.dns.TXT("_mta-sts.example.com"))
-	}
-	if plan := w.get("example-com").Status.Plan; len(plan) != 1 || plan[0].Action != v1alpha1.PlanRemove || plan[0].Name != "_mta-sts.example.com" {
-		t.Errorf("the plan is %v", plan)
-	}
-	w.must(w.dns.SetTXT("_mta-sts.example.com"))
-	w.pass("example-com")
-	if n := len(w.sites(w.snapshot.Dir)); n != 0 {
-		t.Errorf("%d policies are served after the withdrawal", n)
-	}
-}
-
-// Text of any length and of any octets stands in status as far as it can, and is not written again
-// and again.
-func TestRecordsThatDoNotFitIntoStatus(t *testing.T) {
-	w := newWorld(t)
-	for name, text := range map[string]string{
-		"long":     "v=spf1 " + strings.Repeat("ip4:192.0.2.1 ", 357) + "-all",
-		"no UTF-8": "v=spf1 exp=\xff\xfe.example.com -all",
-	} {
-		for mode, change := range map[string]func(*v1alpha1.MailDomainSpec){
-			"observe": func(s *v1alpha1.MailDomainSpec) {
-				s.Mode, s.DNS.ConflictPolicy = v1alpha1.ModeObserve, v1alpha1.ConflictAdopt
-			},
-			"manual":  func(s *v1alpha1.MailDomainSpec) { s.DNS = nil },
-			"enforce": func(*v1alpha1.MailDomainSpec) {},
-		} {
-			t.Run(name+" "+mode, func(t *testing.T) {
-				w.in(t)
-				w.must(w.dns.SetTXT("example.com", text))
-				s := v1alpha1.MailDomainSpec{Domain: "example.com", DNS: spec().DNS, SPF: spec().SPF}
-				change(&s)
-				w.apply(mode, s)
-				w.settles(mode)
-				md := w.get(mode)
-				if mode != "enforce" && !slices.ContainsFunc(md.Status.Plan, func(p v1alpha1.PlannedChange) bool {
-					return p.Name == "example.com" && strings.HasPrefix(p.Old, "v=spf1 ") && len(p.Old) <= 4096 && p.New == "v=spf1 ip4:192.0.2.0/24 mx include:smarter.se -all"
-				}) {
-					t.Error(describe(md))
-				}
-				w.must(w.api.Delete(t.Context(), md))
-			})
-		}
-	}
-}
-
-// ledger changes what is stored, as an older operator or another world would have left it.
-func (w *world) ledger(name string, change func(*ledger.Ledger)) {
-	w.t.Helper()
-	b, err := openBook(w.t.Context(), w.api, w.get(name))
-	w.must(err)
-	change(b.Ledger)
-	w.must(b.save(w.t.Context(), w.api))
-}
-
-// A value that somebody puts in the place of ours is changed back, but only in the zone that ours
-// was written to.
-func TestDriftIsOfOneZone(t *testing.T) {
-	w := newWorld(t)
-	w.apply("example-com", spec())
-	w.until("example-com", "ready", isReady)
-
-	// An older ledger learns the zone from what stands, without a write to DNS.
-	w.ledger("example-com", func(l *ledger.Ledger) {
-		for i := range l.Entries {
-			l.Entries[i].Zone = ""
-		}
-	})
-	updates := w.dns.Updates()
-	w.pass("example-com")
-	w.ledger("example-com", func(l *ledger.Ledger) {
-		for _, e := range l.Entries {
-			if e.Zone != "example.com" && e.Purpose != string(v1alpha1.PurposeClaim) {
-				t.Errorf("%s %s is of zone %q", e.Purpose, e.Name, e.Zone)
-			}
-		}
-	})
-	if w.dns.Updates() != updates {
-		t.Error("it was written to DNS")
-	}
-
-	const theirs = "v=DMARC1; p=none; rua=mailto:x@smarter.se"
-	w.must(w.dns.SetTXT("_dmarc.example.com", theirs))
-	w.until("example-com", "changed back", func(md *v1alpha1.MailDomain) bool {
-		return isReady(md) && !slices.Contains(w.dns.TXT("_dmarc.example.com"), theirs)
-	})
-
-	w.ledger("example-com", func(l *ledger.Ledger) {
-		for i := range l.Entries {
-			if l.Entries[i].Purpose == string(v1alpha1.PurposeDMARC) {
-				l.Entries[i].Zone = "_dmarc.example.com"
-			}
-		}
-	})
-	w.must(w.dns.SetTXT("_dmarc.example.com", theirs))
-	w.until("example-com", "a conflict", hasReason(v1alpha1.ConditionDMARCReady, v1alpha1.ReasonRecordConflict))
-	w.settles("example-com")
-	if diff := cmp.Diff([]string{theirs}, w.dns.TXT("_dmarc.example.com")); diff != "" {
-		t.Error(diff)
-	}
 }
 
 func TestSuspend(t *testing.T) {

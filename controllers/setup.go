@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -109,19 +110,15 @@ func (w *SnapshotWriter) SetupWithManager(mgr ctrl.Manager, options controller.O
 		return err
 	}
 	return mgr.Add(atStart(func(ctx context.Context) error {
-		for {
+		// A process that ends because the API server is away would serve nobody (Law 12).
+		_ = wait.PollUntilContextCancel(ctx, time.Second, true, func(ctx context.Context) (bool, error) {
 			_, err := w.Reconcile(ctx, ctrl.Request{})
-			if err == nil {
-				return nil
+			if err != nil {
+				log.FromContext(ctx).Error(err, "the first snapshot is tried again")
 			}
-			// A process that ends because the API server is away would serve nobody (Law 12).
-			log.FromContext(ctx).Error(err, "the first snapshot is tried again")
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-time.After(time.Second):
-			}
-		}
+			return err == nil, nil
+		})
+		return nil // the only error is that of the context: the process ends
 	}))
 }
 

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
+	"github.com/maildomain/maildomain-operator/ledger"
 	"github.com/maildomain/maildomain-operator/records"
 	"github.com/maildomain/maildomain-operator/test/dnsserver"
 )
@@ -186,5 +187,61 @@ func TestForeignLedgers(t *testing.T) {
 				t.Errorf("%s: the message lacks %q: %s", name, part, text)
 			}
 		}
+	}
+}
+
+// ledger changes what is stored, as an older operator or another world would have left it.
+func (w *world) ledger(name string, change func(*ledger.Ledger)) {
+	w.t.Helper()
+	b, err := openBook(w.t.Context(), w.api, w.get(name))
+	w.must(err)
+	change(b.Ledger)
+	w.must(b.save(w.t.Context(), w.api))
+}
+
+// A value that somebody puts in the place of ours is changed back, but only in the zone that ours
+// was written to.
+func TestDriftIsOfOneZone(t *testing.T) {
+	w := newWorld(t)
+	w.apply("example-com", spec())
+	w.until("example-com", "ready", isReady)
+
+	// An older ledger learns the zone from what stands, without a write to DNS.
+	w.ledger("example-com", func(l *ledger.Ledger) {
+		for i := range l.Entries {
+			l.Entries[i].Zone = ""
+		}
+	})
+	updates := w.dns.Updates()
+	w.pass("example-com")
+	w.ledger("example-com", func(l *ledger.Ledger) {
+		for _, e := range l.Entries {
+			if e.Zone != "example.com" && e.Purpose != string(v1alpha1.PurposeClaim) {
+				t.Errorf("%s %s is of zone %q", e.Purpose, e.Name, e.Zone)
+			}
+		}
+	})
+	if w.dns.Updates() != updates {
+		t.Error("it was written to DNS")
+	}
+
+	const theirs = "v=DMARC1; p=none; rua=mailto:x@smarter.se"
+	w.must(w.dns.SetTXT("_dmarc.example.com", theirs))
+	w.until("example-com", "changed back", func(md *v1alpha1.MailDomain) bool {
+		return isReady(md) && !slices.Contains(w.dns.TXT("_dmarc.example.com"), theirs)
+	})
+
+	w.ledger("example-com", func(l *ledger.Ledger) {
+		for i := range l.Entries {
+			if l.Entries[i].Purpose == string(v1alpha1.PurposeDMARC) {
+				l.Entries[i].Zone = "_dmarc.example.com"
+			}
+		}
+	})
+	w.must(w.dns.SetTXT("_dmarc.example.com", theirs))
+	w.until("example-com", "a conflict", hasReason(v1alpha1.ConditionDMARCReady, v1alpha1.ReasonRecordConflict))
+	w.settles("example-com")
+	if diff := cmp.Diff([]string{theirs}, w.dns.TXT("_dmarc.example.com")); diff != "" {
+		t.Error(diff)
 	}
 }

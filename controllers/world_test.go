@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -108,7 +109,19 @@ func newWorld(t *testing.T) *world {
 	w.certificate()
 	w.servePolicies()
 	w.restart()
+	t.Cleanup(func() { w.reasonsAreListed(t) })
 	return w
+}
+
+// reasonsAreListed holds every Event to the closed list, and to the length that the API takes.
+func (w *world) reasonsAreListed(t *testing.T) {
+	t.Helper()
+	close(w.events.Events)
+	for e := range w.events.Events {
+		if fields := strings.Fields(e); len(fields) < 2 || !slices.Contains(v1alpha1.Reasons(), fields[1]) || len(e) > maxNote+64 {
+			t.Errorf("an Event that is not on the list of reasons, or too long: %.200s", e)
+		}
+	}
 }
 
 // in has a subtest use the world.

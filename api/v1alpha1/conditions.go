@@ -189,6 +189,39 @@ const (
 	// ReasonInternalError: a step failed in a way that has no reason of its own. It is tried again; the
 	// log says more.
 	ReasonInternalError = "InternalError"
+
+	// ReasonKeyGenerated: Event: a DKIM key was made and stored. Nothing to do.
+	ReasonKeyGenerated = "KeyGenerated"
+	// ReasonKeyPublished: Event: the record of a DKIM key was read back. Nothing to do.
+	ReasonKeyPublished = "KeyPublished"
+	// ReasonKeyPropagated: Event: every name server serves a DKIM key, and negative answers have expired.
+	// Nothing to do.
+	ReasonKeyPropagated = "KeyPropagated"
+	// ReasonKeyActive: Event: the signer is told to sign with a DKIM key. Nothing to do, unless the signer
+	// must be reloaded.
+	ReasonKeyActive = "KeyActive"
+	// ReasonKeyRetired: Event: a DKIM key signs no more; its record stays for mail under way. Nothing to
+	// do.
+	ReasonKeyRetired = "KeyRetired"
+	// ReasonKeyRevoked: Event: the record of a DKIM key was emptied. Nothing to do.
+	ReasonKeyRevoked = "KeyRevoked"
+	// ReasonKeyRemoved: Event: the record of a DKIM key is no longer wanted. Nothing to do.
+	ReasonKeyRemoved = "KeyRemoved"
+	// ReasonKeyRestored: Event: a lost private key was taken back from the signer's Secret. Find out who
+	// removed it.
+	ReasonKeyRestored = "KeyRestored"
+	// ReasonSignerSecretRenamed: Event: the signer's Secret has another name from now on. Have the signer
+	// mount that one.
+	ReasonSignerSecretRenamed = "SignerSecretRenamed"
+	// ReasonSignerSecretDeleted: Event: a signer's Secret that was left for another is deleted. Nothing
+	// to do.
+	ReasonSignerSecretDeleted = "SignerSecretDeleted"
+	// ReasonCreate: Event: a record was written where none of its protocol stood. Nothing to do.
+	ReasonCreate = "Create"
+	// ReasonReplace: Event: a record was changed in place. Nothing to do.
+	ReasonReplace = "Replace"
+	// ReasonRemove: Event: a record of the operator's was removed. Nothing to do.
+	ReasonRemove = "Remove"
 )
 
 // Reasons returns the closed list of reasons, in the order of their meaning.
@@ -246,6 +279,19 @@ func Reasons() []string {
 		ReasonSectionsNotReady,
 		ReasonUnsupported,
 		ReasonInternalError,
+		ReasonKeyGenerated,
+		ReasonKeyPublished,
+		ReasonKeyPropagated,
+		ReasonKeyActive,
+		ReasonKeyRetired,
+		ReasonKeyRevoked,
+		ReasonKeyRemoved,
+		ReasonKeyRestored,
+		ReasonSignerSecretRenamed,
+		ReasonSignerSecretDeleted,
+		ReasonCreate,
+		ReasonReplace,
+		ReasonRemove,
 	}
 }
 

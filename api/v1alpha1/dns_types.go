@@ -19,8 +19,9 @@ type DNSSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches('^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?[.])*[a-z]([a-z0-9-]{0,61}[a-z0-9])?$')",message="spec.dns.zone is not a zone name: it must be lower-case A-labels without a trailing dot, such as example.com"
 	Zone string `json:"zone,omitempty"`
 
-	// ttl is the time to live of records that the operator creates, from 1m to 24h, in
-	// whole seconds; where other records stand in the same RRset, theirs is kept. Unset: 1h.
+	// ttl is the time to live of records as they are written, from 1m to 24h, in whole seconds. A
+	// change of it writes nothing: a record that stands keeps its own until it changes, and where
+	// other records stand in the same RRset, theirs is kept. Unset: 1h.
 	// +optional
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=32

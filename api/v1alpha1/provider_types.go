@@ -111,6 +111,7 @@ type Grant struct {
 // +kubebuilder:validation:XValidation:rule="[has(self.cloudflare), has(self.route53), has(self.rfc2136), has(self.desec)].filter(x, x).size() == 1",message="spec must have exactly one of cloudflare, route53, rfc2136 and desec: write one provider per object"
 // +kubebuilder:validation:XValidation:rule="!has(self.endpoint) || !has(self.desec)",fieldPath=".endpoint",message="spec.endpoint stands beside desec, whose API is at one place only: leave endpoint out"
 // +kubebuilder:validation:XValidation:rule="!has(self.endpoint) || !has(self.rfc2136)",fieldPath=".endpoint",message="spec.endpoint stands beside rfc2136, which has no HTTP API: leave endpoint out and write the server in spec.rfc2136.server"
+// +kubebuilder:validation:XValidation:rule="!has(self.rateLimit) || !has(self.rfc2136)",fieldPath=".rateLimit",message="spec.rateLimit stands beside rfc2136, whose server counts no calls: leave rateLimit out"
 type DNSProviderSpec struct {
 	// domains are the domains that the provider may be used for, 1 to 1000: each with everything below
 	// it, matched label by label. Public suffixes, such as co.uk, are refused.
@@ -159,8 +160,8 @@ type DNSProviderSpec struct {
 	// +kubebuilder:validation:items:XValidation:rule="isIP(self) || (self.matches('^([A-Za-z0-9.-]+|[[][0-9a-fA-F:.]+[]])(:[0-9]{1,5})?$') && (!self.matches(':[0-9]+$') || (int(self.substring(self.lastIndexOf(':') + 1)) >= 1 && int(self.substring(self.lastIndexOf(':') + 1)) <= 65535)))",message="spec.nameservers must hold a host or host:port each, such as ns1.example.com, 192.0.2.53:5353 or [2001:db8::53]:53"
 	Nameservers []string `json:"nameservers,omitempty"`
 
-	// rateLimit bounds the calls to the provider that are made with these credentials.
-	// Unset: the provider's default.
+	// rateLimit bounds the calls to the provider's API that are made with these credentials.
+	// Not for rfc2136. Unset: the provider's default.
 	// +optional
 	RateLimit *RateLimit `json:"rateLimit,omitempty"`
 }

@@ -122,6 +122,7 @@ func TestBadManifests(t *testing.T) {
 		"provider: half a credential":  {strings.Split(rfc2136, "  rfc2136:")[0] + "  route53: {accessKeyIDSecretRef: {name: s, key: k}}\n", []string{"spec.route53", "both of"}},
 		"provider: nameserver port":    {rfc2136 + "  nameservers: [\"ns1.example.com:99999\"]\n", []string{"spec.nameservers", "host:port"}},
 		"provider: rate":               {rfc2136 + "  rateLimit: {requestsPerMinute: 0}\n", []string{"spec.rateLimit.requestsPerMinute"}},
+		"provider: rate of rfc2136":    {rfc2136 + "  rateLimit: {requestsPerMinute: 60}\n", []string{"spec.rateLimit", "rfc2136", "leave rateLimit out"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

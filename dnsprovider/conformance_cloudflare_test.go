@@ -25,6 +25,7 @@ type cloudflareWorld struct {
 	s       *cloudflare.Server
 	id      string
 	counted traffic
+	memory  bool // without sockets
 	window  window
 }
 
@@ -43,7 +44,7 @@ func (w *cloudflareWorld) heal()             { w.s.Heal() }
 
 func (w *cloudflareWorld) open(t testing.TB, as access) dnsprovider.Zone {
 	t.Helper()
-	cfg := dnsprovider.CloudflareConfig{Token: cloudflareToken, Zone: w.apex(), Endpoint: w.s.Endpoint(), Timeout: cmp.Or(as.timeout, patience), Wrap: w.counted.wrap}
+	cfg := dnsprovider.CloudflareConfig{Token: cloudflareToken, Zone: w.apex(), Endpoint: w.s.Endpoint(), Timeout: cmp.Or(as.timeout, patience), Wrap: w.wrap}
 	if as.stranger {
 		cfg.Token = "nobody-s"
 	}
@@ -52,6 +53,13 @@ func (w *cloudflareWorld) open(t testing.TB, as access) dnsprovider.Zone {
 		t.Fatal(err)
 	}
 	return z
+}
+
+func (w *cloudflareWorld) wrap(next http.RoundTripper) http.RoundTripper {
+	if w.memory {
+		next = handled(w.s)
+	}
+	return w.counted.wrap(next)
 }
 
 func (w *cloudflareWorld) add(_ testing.TB, records ...record) {

@@ -41,15 +41,17 @@ const tsigName = "maildomain-key"
 
 var tsigSecret = base64.StdEncoding.EncodeToString([]byte("a secret of thirty-two octets..."))
 
-func startInTree(t *testing.T, _ int) func(t testing.TB) world {
-	return func(t testing.TB) world {
-		s, err := dnsserver.Start(dnsserver.Config{Addr: "127.0.0.1:0", Keys: map[string]string{tsigName: tsigSecret}, Zones: []string{"zone.example"}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { s.Close() })
-		return &dnsWorld{server: s.Addr(), zone: "zone.example"}
+func startInTree(*testing.T, int) func(t testing.TB) world {
+	return func(t testing.TB) world { return newInTreeWorld(t) }
+}
+
+func newInTreeWorld(t testing.TB) *dnsWorld {
+	s, err := dnsserver.Start(dnsserver.Config{Addr: "127.0.0.1:0", Keys: map[string]string{tsigName: tsigSecret}, Zones: []string{"zone.example"}})
+	if err != nil {
+		t.Fatal(err)
 	}
+	t.Cleanup(func() { s.Close() })
+	return &dnsWorld{server: s.Addr(), zone: "zone.example", inTree: s}
 }
 
 func onReal(name string) func(t *testing.T, zones int) func(t testing.TB) world {
@@ -70,6 +72,8 @@ func onReal(name string) func(t *testing.T, zones int) func(t testing.TB) world 
 // dnsWorld is a zone on a name server.
 type dnsWorld struct {
 	server, zone string
+	inTree       *dnsserver.Server // is the server, if it is the one of the tests
+	memory       bool              // without sockets
 	counted      traffic
 
 	mu     sync.Mutex
@@ -112,7 +116,6 @@ func (w *dnsWorld) remove(t testing.TB, records ...record) {
 // update writes as somebody else who has the key: with no prerequisite.
 func (w *dnsWorld) update(t testing.TB, records []record, put func(msg *dns.Msg, r record, rr dns.RR)) {
 	t.Helper()
-	client := &dns.Client{Net: "tcp", Timeout: patience, TsigSecret: map[string]string{tsigName + ".": tsigSecret}}
 	for some := range slices.Chunk(records, 300) {
 		msg := new(dns.Msg).SetUpdate(dns.Fqdn(w.zone))
 		for _, r := range some {
@@ -126,7 +129,7 @@ func (w *dnsWorld) update(t testing.TB, records []record, put func(msg *dns.Msg,
 			put(msg, r, rr)
 		}
 		msg.SetTsig(tsigName+".", dns.HmacSHA256, 300, 0)
-		reply, _, err := client.Exchange(msg, w.server)
+		reply, err := w.ask(msg)
 		if err != nil || reply.Rcode != dns.RcodeSuccess {
 			t.Fatalf("%v: %v %v", some, reply, err)
 		}
@@ -145,7 +148,7 @@ func (w *dnsWorld) oddities(t testing.TB) []dnsprovider.Key {
 
 func (w *dnsWorld) stored(t testing.TB, key dnsprovider.Key) (lines []string) {
 	t.Helper()
-	for _, rr := range look(t, w.server, key) {
+	for _, rr := range look(t, key, w.ask) {
 		lines = append(lines, fmt.Sprintf("%d %s", rr.Hdr.Ttl, rr.Rdata))
 	}
 	slices.Sort(lines)
@@ -154,7 +157,7 @@ func (w *dnsWorld) stored(t testing.TB, key dnsprovider.Key) (lines []string) {
 
 func (w *dnsWorld) served(t testing.TB, key dnsprovider.Key) []string {
 	t.Helper()
-	return rdataOf(look(t, w.server, key))
+	return rdataOf(look(t, key, w.ask))
 }
 
 func (w *dnsWorld) fail(on call, f fault) bool {
@@ -185,7 +188,53 @@ func (w *dnsWorld) next(on call) (f fault) {
 	return f
 }
 
+// ask sends a message to the server and returns the answer.
+func (w *dnsWorld) ask(msg *dns.Msg) (*dns.Msg, error) {
+	if !w.memory {
+		return over(w.server)(msg)
+	}
+	wire, err := msg.Pack() // signed or not: nobody verifies it
+	if err != nil {
+		return nil, err
+	}
+	in := new(dns.Msg)
+	if err := in.Unpack(wire); err != nil {
+		return nil, err
+	}
+	reply := &inMemory{}
+	w.inTree.ServeDNS(reply, in)
+	return reply.msg, nil
+}
+
+// inMemory takes the answer of the server of the tests, and signs it as its listener does.
+type inMemory struct {
+	dns.ResponseWriter
+	requestMAC string
+	msg        *dns.Msg
+}
+
+func (m *inMemory) LocalAddr() net.Addr { return &net.TCPAddr{} }
+func (m *inMemory) TsigStatus() error   { return nil }
+
+func (m *inMemory) WriteMsg(msg *dns.Msg) error {
+	m.msg = msg
+	return nil
+}
+
+// wire returns the answer as it is sent.
+func (m *inMemory) wire() (wire []byte, err error) {
+	if m.msg.IsTsig() == nil {
+		return m.msg.Pack()
+	}
+	wire, _, err = dns.TsigGenerate(m.msg, tsigSecret, m.requestMAC, false)
+	return wire, err
+}
+
 func (w *dnsWorld) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	if w.memory {
+		conn, _ := net.Pipe()
+		return &tapped{Conn: conn, w: w}, nil
+	}
 	conn, err := new(net.Dialer).DialContext(ctx, network, address)
 	if err != nil {
 		return nil, err
@@ -220,7 +269,7 @@ func (c *tapped) Write(message []byte) (int, error) {
 	c.w.counted.pass(on, func() {
 		switch f {
 		case "", doneThenError, doneThenDropped, doneThenHangs:
-			answer, err = c.forward(message)
+			answer, err = c.forward(msg, message)
 		}
 	})
 	if err != nil {
@@ -244,7 +293,13 @@ func (c *tapped) Write(message []byte) (int, error) {
 }
 
 // forward carries a message to the server and its answer back.
-func (c *tapped) forward(message []byte) ([]byte, error) {
+func (c *tapped) forward(msg *dns.Msg, message []byte) ([]byte, error) {
+	if c.w.memory {
+		reply := &inMemory{requestMAC: msg.IsTsig().MAC}
+		c.w.inTree.ServeDNS(reply, msg)
+		answer, err := reply.wire()
+		return framed(answer), err
+	}
 	if _, err := c.Conn.Write(message); err != nil {
 		return nil, err
 	}

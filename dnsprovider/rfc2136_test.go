@@ -69,18 +69,6 @@ func TestRFC2136Config(t *testing.T) {
 	}
 }
 
-// eventually waits until the condition holds.
-func eventually(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(patience)
-	for !condition() {
-		if time.Now().After(deadline) {
-			t.Fatalf("never: %s", what)
-		}
-		time.Sleep(time.Millisecond)
-	}
-}
-
 func TestRFC2136ReadFaults(t *testing.T) {
 	for name, c := range map[string]struct {
 		fault dnsserver.Fault

@@ -303,9 +303,10 @@ func (r *Reconciler) apply(ctx context.Context, s *scope, jobs []*job) {
 
 // settle compares what stands with what was decided.
 func (r *Reconciler) settle(ctx context.Context, s *scope, j *job, seen dnsprovider.RRset) {
-	again := dnsprovider.Decide(j.slot.Slot, dnsprovider.Wish{Value: j.value}, seen, s.book.Owned(j.apex, seen))
+	owned := s.book.Owned(j.apex, seen)
+	again := dnsprovider.Decide(j.slot.Slot, dnsprovider.Wish{Value: j.value}, seen, owned)
 	switch {
-	case j.decision.Verb == dnsprovider.Conflict && again.Change.Empty():
+	case j.decision.Verb == dnsprovider.Conflict && seen.Alias == "" && len(standing(seen, owned)) == 0:
 		s.book.Settle(j.apex, j.slot.Key, string(j.slot.Purpose), "")
 	case j.decision.Verb == dnsprovider.Conflict || again.Verb != dnsprovider.Keep:
 		j.fail(verdict{v1alpha1.ReasonUnknownOutcome, fmt.Sprintf("%s: the change was sent and does not show: it is read and tried again", j.slot.Key)})

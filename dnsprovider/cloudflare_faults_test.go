@@ -29,33 +29,30 @@ func TestCloudflareFaults(t *testing.T) {
 		applied bool
 		text    string // in both
 	}{
-		"400":                   {cloudflare.Fault{Status: 400, Code: 1004}, Refused, Refused, false, "HTTP 400, error 1004"},
-		"400, no zone":          {cloudflare.Fault{Status: 400, Code: 1001}, ZoneNotFound, ZoneNotFound, false, "error 1001"},
-		"401":                   {cloudflare.Fault{Status: 401, Code: 10000}, Unauthorized, Unauthorized, false, "error 10000"},
-		"403":                   {cloudflare.Fault{Status: 403, Code: 10000}, Unauthorized, Unauthorized, false, "error 10000"},
-		"403 of the record":     {cloudflare.Fault{Status: 403, Code: 81062}, Refused, Refused, false, "error 81062"},
-		"403 in HTML":           {cloudflare.Fault{Status: 403}, Unauthorized, Unauthorized, false, "HTTP 403"},
-		"404 in HTML":           {cloudflare.Fault{Status: 404}, ZoneNotFound, ZoneNotFound, false, "HTTP 404"},
-		"408":                   {cloudflare.Fault{Status: 408}, Unreachable, UnknownOutcome, false, "HTTP 408"},
-		"413 in HTML":           {cloudflare.Fault{Status: 413}, Refused, Refused, false, "HTTP 413"},
-		"429":                   {cloudflare.Fault{Status: 429, Code: 10100}, RateLimited, RateLimited, false, "fewer calls"},
-		"429 in HTML":           {cloudflare.Fault{Status: 429}, RateLimited, RateLimited, false, "fewer calls"},
-		"500":                   {cloudflare.Fault{Status: 500, Code: 1000}, Unreachable, UnknownOutcome, false, "HTTP 500, error 1000"},
-		"500, applied":          {cloudflare.Fault{Status: 500, Code: 1000, Apply: true}, Unreachable, UnknownOutcome, true, "HTTP 500"},
-		"502 in HTML":           {cloudflare.Fault{Status: 502}, Unreachable, UnknownOutcome, false, "HTTP 502"},
-		"502 in HTML, applied":  {cloudflare.Fault{Status: 502, Apply: true}, Unreachable, UnknownOutcome, true, "HTTP 502"},
-		"503":                   {cloudflare.Fault{Status: 503, Code: 10013}, Unreachable, UnknownOutcome, false, "HTTP 503"},
-		"520":                   {cloudflare.Fault{Status: 520}, Unreachable, UnknownOutcome, false, "HTTP 520"},
-		"redirect":              {cloudflare.Fault{Status: 302, Header: http.Header{"Location": {"/"}}}, Unreachable, UnknownOutcome, false, "HTTP 302"},
-		"200 in HTML":           {cloudflare.Fault{Status: 200}, Unreachable, UnknownOutcome, false, "HTTP 200"},
-		"200, no success":       {cloudflare.Fault{Status: 200, Code: 1004}, Unreachable, UnknownOutcome, false, "HTTP 200, error 1004"},
-		"malformed":             {cloudflare.Fault{Malformed: true}, Unreachable, UnknownOutcome, true, "HTTP 200"},
-		"connection dropped":    {cloudflare.Fault{Drop: true, Times: 9}, Unreachable, UnknownOutcome, false, "closed the connection"},
-		"applied, then dropped": {cloudflare.Fault{Drop: true, Apply: true, Times: 9}, Unreachable, UnknownOutcome, true, "closed the connection"},
-		"a very long answer":    {cloudflare.Fault{Huge: true}, Unreachable, UnknownOutcome, true, "longer than 32 MiB"},
-		"no result_info":        {cloudflare.Fault{NoResultInfo: true}, Unreachable, "", true, ""},
-		"lost without a word":   {cloudflare.Fault{Lose: true}, "", "", false, ""},
-		"no fault":              {cloudflare.Fault{Path: "never"}, "", "", true, ""},
+		"400":                  {cloudflare.Fault{Status: 400, Code: 1004}, Refused, Refused, false, "HTTP 400, error 1004"},
+		"400, no zone":         {cloudflare.Fault{Status: 400, Code: 1001}, ZoneNotFound, ZoneNotFound, false, "error 1001"},
+		"401":                  {cloudflare.Fault{Status: 401, Code: 10000}, Unauthorized, Unauthorized, false, "error 10000"},
+		"403":                  {cloudflare.Fault{Status: 403, Code: 10000}, Unauthorized, Unauthorized, false, "error 10000"},
+		"403 of the record":    {cloudflare.Fault{Status: 403, Code: 81062}, Refused, Refused, false, "error 81062"},
+		"403 in HTML":          {cloudflare.Fault{Status: 403}, Unauthorized, Unauthorized, false, "HTTP 403"},
+		"404 in HTML":          {cloudflare.Fault{Status: 404}, ZoneNotFound, ZoneNotFound, false, "HTTP 404"},
+		"408":                  {cloudflare.Fault{Status: 408}, Unreachable, UnknownOutcome, false, "HTTP 408"},
+		"413 in HTML":          {cloudflare.Fault{Status: 413}, Refused, Refused, false, "HTTP 413"},
+		"429":                  {cloudflare.Fault{Status: 429, Code: 10100}, RateLimited, RateLimited, false, "fewer calls"},
+		"429 in HTML":          {cloudflare.Fault{Status: 429}, RateLimited, RateLimited, false, "fewer calls"},
+		"500":                  {cloudflare.Fault{Status: 500, Code: 1000}, Unreachable, UnknownOutcome, false, "HTTP 500, error 1000"},
+		"500, applied":         {cloudflare.Fault{Status: 500, Code: 1000, Apply: true}, Unreachable, UnknownOutcome, true, "HTTP 500"},
+		"502 in HTML":          {cloudflare.Fault{Status: 502}, Unreachable, UnknownOutcome, false, "HTTP 502"},
+		"502 in HTML, applied": {cloudflare.Fault{Status: 502, Apply: true}, Unreachable, UnknownOutcome, true, "HTTP 502"},
+		"503":                  {cloudflare.Fault{Status: 503, Code: 10013}, Unreachable, UnknownOutcome, false, "HTTP 503"},
+		"520":                  {cloudflare.Fault{Status: 520}, Unreachable, UnknownOutcome, false, "HTTP 520"},
+		"redirect":             {cloudflare.Fault{Status: 302, Header: http.Header{"Location": {"/"}}}, Unreachable, UnknownOutcome, false, "HTTP 302"},
+		"200 in HTML":          {cloudflare.Fault{Status: 200}, Unreachable, UnknownOutcome, false, "HTTP 200"},
+		"200, no success":      {cloudflare.Fault{Status: 200, Code: 1004}, Unreachable, UnknownOutcome, false, "HTTP 200, error 1004"},
+		"malformed":            {cloudflare.Fault{Malformed: true}, Unreachable, UnknownOutcome, true, "HTTP 200"},
+		"a very long answer":   {cloudflare.Fault{Huge: true}, Unreachable, UnknownOutcome, true, "longer than 32 MiB"},
+		"no result_info":       {cloudflare.Fault{NoResultInfo: true}, Unreachable, "", true, ""},
+		"no fault":             {cloudflare.Fault{Path: "never"}, "", "", true, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := startCloudflare(t, cloudflare.Config{})
@@ -124,36 +121,6 @@ func TestCloudflareFaults(t *testing.T) {
 	}
 }
 
-// The same for an edit: after an unknown outcome one record stands, the old or the new one.
-func TestCloudflareFaultsAtEdit(t *testing.T) {
-	for name, fault := range map[string]cloudflare.Fault{
-		"502, applied":     {Path: "/batch", Status: 502, Apply: true},
-		"dropped, applied": {Path: "/batch", Drop: true, Apply: true},
-		"dropped":          {Path: "/batch", Drop: true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			e := startCloudflare(t, cloudflare.Config{})
-			id := e.put("TXT", "s1._domainkey", `"v=DKIM1; p=old"`, 300)
-			sibling := e.put("TXT", "s1._domainkey", `"sibling"`, 300)
-			key := e.txt("s1._domainkey")
-			seen := e.read(t, key)
-			e.s.Fail(fault)
-			change := Change{Seen: seen, Remove: pickRecords(t, seen, "v=DKIM1; p=old"), Add: []string{"v=DKIM1; p=new"}, TTL: time.Hour}
-			wantKind(t, applyOne(t.Context(), e.zone, change), UnknownOutcome)
-			want := "v=DKIM1; p=old"
-			if fault.Apply {
-				want = "v=DKIM1; p=new"
-			}
-			wantValues(t, e.read(t, key), want, "sibling")
-			e.apply(t, change) // again, in ignorance
-			wantValues(t, e.read(t, key), "v=DKIM1; p=new", "sibling")
-			if all := e.everything(); len(all) != 2 || all[id].ID == "" || all[sibling].Content != `"sibling"` {
-				t.Errorf("%v", all)
-			}
-		})
-	}
-}
-
 func TestCloudflareRetryAfter(t *testing.T) {
 	const date = "Mon, 23 Nov 2026 12:00:00 GMT"
 	for name, c := range map[string]struct {
@@ -200,57 +167,6 @@ func TestCloudflareRetryAfter(t *testing.T) {
 		}
 	}
 	e.wantCalls(t, cloudflare.Calls{Zones: 1, Lists: 3, Batches: 1})
-}
-
-// A server that accepts the connection and never says a word holds nobody up: neither beyond
-// the time-out nor beyond the caller's own end.
-func TestCloudflareNoAnswer(t *testing.T) {
-	for name, c := range map[string]struct {
-		call func(ctx context.Context, z Zone, key Key) error
-		kind Kind
-	}{
-		"read": {func(ctx context.Context, z Zone, key Key) error {
-			_, err := readOne(ctx, z, key)
-			return err
-		}, Unreachable},
-		"update": {func(ctx context.Context, z Zone, key Key) error {
-			return applyOne(ctx, z, Change{Seen: RRset{Key: key}, Add: []string{"x"}, TTL: time.Hour})
-		}, UnknownOutcome},
-	} {
-		t.Run(name, func(t *testing.T) {
-			e := startCloudflare(t, cloudflare.Config{})
-			key := e.txt("_dmarc")
-			e.read(t, key)
-			want := func(ctx context.Context, z Zone, cause error) {
-				t.Helper()
-				done := make(chan error, 1)
-				go func() { done <- c.call(ctx, z, key) }()
-				select {
-				case err := <-done:
-					wantKind(t, err, c.kind)
-					if !errors.Is(err, cause) {
-						t.Errorf("%v does not wrap %v", err, cause)
-					}
-				case <-time.After(patience):
-					t.Fatal("still waiting")
-				}
-			}
-
-			short := e.open(t, func(c *CloudflareConfig) { c.Timeout = time.Second })
-			wantNoError(t, short, key)
-			e.s.Fail(cloudflare.Fault{Hang: true})
-			want(t.Context(), short, context.DeadlineExceeded)
-
-			ctx, cancel := context.WithCancel(t.Context())
-			e.s.Fail(cloudflare.Fault{Hang: true, Before: cancel})
-			want(ctx, e.zone, context.Canceled)
-
-			// Nothing is sent any more, so nothing can have happened.
-			e.s.ResetCalls()
-			wantKind(t, c.call(ctx, e.zone, key), Unreachable)
-			e.wantCalls(t, cloudflare.Calls{})
-		})
-	}
 }
 
 func wantNoError(t *testing.T, z Zone, key Key) {

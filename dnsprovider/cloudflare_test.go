@@ -1,7 +1,6 @@
 package dnsprovider
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -193,16 +192,6 @@ func TestCloudflareFirstPublication(t *testing.T) {
 	}
 	e.wantCalls(t, cloudflare.Calls{Lists: 1})
 	e.wantStill(t, foreign)
-}
-
-func TestCloudflareNothingCostsNothing(t *testing.T) {
-	e := startCloudflare(t, cloudflare.Config{})
-	if readings := e.zone.Read(t.Context()); len(readings) != 0 {
-		t.Error(readings)
-	}
-	e.apply(t)
-	e.apply(t, Change{Seen: RRset{Key: e.txt("_dmarc")}}, Change{Seen: RRset{Key: e.txt("@")}})
-	e.wantCalls(t, cloudflare.Calls{})
 }
 
 func TestCloudflareCapabilities(t *testing.T) {
@@ -453,30 +442,5 @@ func TestCloudflareConfig(t *testing.T) {
 				t.Errorf("%s %d: %v", field, i, err)
 			}
 		}
-	}
-}
-
-// One Zone serves many callers at once.
-func TestCloudflareAtTheSameTime(t *testing.T) {
-	e := startCloudflare(t, cloudflare.Config{})
-	const n = 8
-	done := make(chan error, n)
-	for i := range n {
-		go func() {
-			key := e.txt(fmt.Sprintf("t%d", i))
-			seen, err := readOne(context.WithoutCancel(t.Context()), e.zone, key)
-			if err == nil {
-				err = applyOne(context.WithoutCancel(t.Context()), e.zone, Change{Seen: seen, Add: []string{"x"}, TTL: time.Hour})
-			}
-			done <- err
-		}()
-	}
-	for range n {
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	}
-	if got := len(e.everything()); got != n {
-		t.Errorf("%d records, want %d", got, n)
 	}
 }

@@ -161,7 +161,19 @@ func (l *line) drop() {
 	}
 }
 
-func (l *line) read(key Key) (RRset, error) {
+// recover turns a panic, of miekg/dns or of Dial, into an error, wherever it happened.
+func (l *line) recover(err *error, kind Kind) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	l.drop()
+	cause, _ := p.(error) // no other value: nobody knows what it would print
+	*err = failure(kind, cause, "the DNS client panicked, which is a bug to report")
+}
+
+func (l *line) read(key Key) (_ RRset, err error) {
+	defer l.recover(&err, Unreachable)
 	if err := l.zone.check(key); err != nil {
 		return RRset{}, err
 	}
@@ -176,7 +188,8 @@ func (l *line) read(key Key) (RRset, error) {
 	return rrsetOf(key, found)
 }
 
-func (l *line) apply(change Change) error {
+func (l *line) apply(change Change) (err error) {
+	defer l.recover(&err, UnknownOutcome)
 	if change.Empty() {
 		return nil
 	}

@@ -81,7 +81,9 @@ func rdataOf(recordType, value string) (string, error) {
 		return hex.EncodeToString(record.IP.AsSlice()), nil
 	case libdns.CNAME:
 		target := make([]byte, 255) // RFC 1035 §2.3.4
-		end, err := dns.PackDomainName(dns.Fqdn(record.Target), target, 0, nil, false)
+		// In lower case: an answer can show another case than is stored, by name compression, and
+		// PowerDNS would then not find what is to be removed, and say that it is.
+		end, err := dns.PackDomainName(dns.Fqdn(Canonical(record.Target)), target, 0, nil, false)
 		if err != nil || record.Target == "" {
 			return "", failure(Invalid, err, "the value %q is not a domain name", value)
 		}

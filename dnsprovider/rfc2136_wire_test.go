@@ -17,7 +17,7 @@ func TestRdata(t *testing.T) {
 		{TypeTXT, strings.Repeat("a", 256), "ff" + strings.Repeat("61", 255) + "0161", strings.Repeat("a", 256)},
 		{TypeA, "192.0.2.1", "c0000201", "192.0.2.1"},
 		{TypeAAAA, "2001:DB8:0::1", "20010db8000000000000000000000001", "2001:db8::1"},
-		{TypeCNAME, "Ab.example", "02416207" + hex.EncodeToString([]byte("example")) + "00", "ab.example"},
+		{TypeCNAME, "Ab.example", "02616207" + hex.EncodeToString([]byte("example")) + "00", "ab.example"},
 		{TypeCNAME, "ab.example.", "02616207" + hex.EncodeToString([]byte("example")) + "00", "ab.example"},
 	} {
 		rdata, err := rdataOf(c.recordType, c.value)

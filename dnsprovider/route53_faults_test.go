@@ -58,9 +58,6 @@ func TestRoute53Faults(t *testing.T) {
 		"malformed":                 {fake.Malformed(), Unreachable, UnknownOutcome, false},
 		"an endless answer":         {fake.Fault{Huge: true, Body: "<a>"}, Unreachable, UnknownOutcome, false},
 		"an endless error":          {fake.Fault{Huge: true, Status: 400, Body: "<a>"}, Unreachable, UnknownOutcome, false},
-		"dropped":                   {fake.Fault{Drop: true}, Unreachable, UnknownOutcome, false},
-		"dropped, but made":         {fake.Fault{Drop: true, Apply: true}, Unreachable, UnknownOutcome, true},
-		"answered, but not stored":  {fake.Fault{Lose: true}, "", "", false},
 		"not found, but HTML again": {fake.Fault{Status: 404, Body: no}, Unreachable, UnknownOutcome, false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -142,56 +139,6 @@ func TestRoute53Limited(t *testing.T) {
 		}
 	}
 	a.calls(0, 1, 1)
-}
-
-// A server that never answers holds nobody up: neither beyond the time-out nor beyond the caller's
-// own end.
-func TestRoute53NoAnswer(t *testing.T) {
-	for name, c := range map[string]struct {
-		fault   fake.Fault
-		applied bool
-	}{"made": {fake.Fault{Hang: true, Apply: true}, true}, "not made": {fake.Fault{Hang: true}, false}} {
-		t.Run(name, func(t *testing.T) {
-			a := startRoute53(t)
-			z := a.open(func(cfg *Route53Config) { cfg.Timeout = 200 * time.Millisecond })
-			a.Fail(fake.ListResourceRecordSets, 1, fake.Fault{Hang: true})
-			_, err := readOne(t.Context(), z, a.txt("_dmarc"))
-			wantKind(t, err, Unreachable)
-			if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "no answer in time") {
-				t.Error(err)
-			}
-
-			ctx, cancel := context.WithCancel(t.Context())
-			patient := a.open()
-			a.Fail(fake.ChangeResourceRecordSets, 1, c.fault)
-			change := Change{Seen: RRset{Key: a.txt("_dmarc")}, Add: []string{"x"}, TTL: time.Hour}
-			done := make(chan error)
-			go func() { done <- applyOne(ctx, patient, change) }()
-			eventually(t, "a write", func() bool {
-				return a.Calls(fake.ChangeResourceRecordSets) == 1 && (!c.applied || len(a.Values(hostedZone, "_dmarc.zone.example", "TXT")) == 1)
-			})
-			cancel()
-			err = <-done
-			wantKind(t, err, UnknownOutcome)
-			if !errors.Is(err, context.Canceled) {
-				t.Error(err)
-			}
-			// The same change, sent again in ignorance, cannot write twice.
-			if err := applyOne(t.Context(), patient, change); c.applied {
-				wantKind(t, err, Changed)
-			}
-			a.stored(a.txt("_dmarc"), `"x"`)
-		})
-	}
-
-	a := startRoute53(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	z := a.open()
-	_, err := readOne(ctx, z, a.txt("_dmarc"))
-	wantKind(t, err, Unreachable)
-	wantKind(t, applyOne(ctx, z, Change{Seen: RRset{Key: a.txt("_dmarc")}, Add: []string{"x"}}), Unreachable)
-	a.calls(0, 0, 0)
 }
 
 func TestRoute53Panics(t *testing.T) {

@@ -52,8 +52,8 @@ type answer struct {
 	err    *apiError
 }
 
-// serve handles one call. The state is locked except while hooks run.
-func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+// ServeHTTP handles one call. It is called by the listener. The state is locked except while hooks run.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	path := strings.Split(strings.TrimPrefix(r.URL.Path, "/client/v4/"), "/")
 	// All of it, or net/http does not notice that a client has gone while its call hangs.
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))

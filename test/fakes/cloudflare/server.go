@@ -10,7 +10,6 @@ package cloudflare
 
 import (
 	"cmp"
-	"net/http"
 	"net/http/httptest"
 	"slices"
 	"sync"
@@ -78,7 +77,7 @@ func Start(cfg Config) *Server {
 		cfg.Now = time.Now
 	}
 	s := &Server{cfg: cfg, closed: make(chan struct{}), tokens: map[string][]string{}, shown: map[rrset]string{}}
-	s.http = httptest.NewServer(http.HandlerFunc(s.serve))
+	s.http = httptest.NewServer(s)
 	return s
 }
 

@@ -36,7 +36,7 @@ type Extension struct{ Name, Value string }
 // SyntaxError says where a text is broken, what was expected, and which section wants it.
 type SyntaxError = syntax.Error
 
-var format = syntax.Format{Record: "DKIM key record", Ref: "RFC 6376 §3.6.1", Version: "DKIM1"}
+var format = syntax.Format{Record: "DKIM key record", Ref: "RFC 6376 §3.6.1", Version: "DKIM1", Folded: true}
 
 // IsRecord reports whether txt is meant to be a key record, well-formed or not: its version is
 // one of DKIM, or it has none, which is allowed, and a tag p.
@@ -107,7 +107,7 @@ func (r *Record) set(t syntax.Tag) (err error) {
 
 // words splits a list at its colons. An empty list or element is none of the grammar's.
 func words(t syntax.Tag, example string) ([]string, error) {
-	list := syntax.List(strings.ToLower(t.Value), ":")
+	list := format.List(strings.ToLower(t.Value), ":")
 	for _, word := range list {
 		if !isWord(word) && (word != "*" || t.Name != "s") {
 			return nil, format.Bad(t, "words such as "+example+", colons between them")

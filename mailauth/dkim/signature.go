@@ -32,7 +32,7 @@ type Signature struct {
 // KeyName is the name in DNS that has the key record (RFC 6376 §3.6.2.1).
 func (s Signature) KeyName() string { return s.Selector + "._domainkey." + s.Domain }
 
-var signatureFormat = syntax.Format{Record: "DKIM signature", Ref: "RFC 6376 §3.5", Version: "1"}
+var signatureFormat = syntax.Format{Record: "DKIM signature", Ref: "RFC 6376 §3.5", Version: "1", Folded: true}
 
 // ParseSignature reads the value of a DKIM-Signature header field, folded or not. The error is a
 // *SyntaxError. A signature that no verifier would look at any further (RFC 6376 §6.1.1) is an
@@ -96,7 +96,7 @@ func (s *Signature) set(t syntax.Tag) error {
 			return signatureFormat.Bad(t, "a selector, of one or more labels")
 		}
 	case "h":
-		s.Headers = syntax.List(t.Value, ":")
+		s.Headers = signatureFormat.List(t.Value, ":")
 		if slices.ContainsFunc(s.Headers, func(name string) bool { return !isFieldName(name) }) {
 			return signatureFormat.Bad(t, "names of header fields with colons between them")
 		}
@@ -112,7 +112,7 @@ func (s *Signature) set(t syntax.Tag) error {
 		}
 		s.BodyLength = &length
 	case "q":
-		if !slices.Contains(syntax.List(strings.ToLower(t.Value), ":"), "dns/txt") {
+		if !slices.Contains(signatureFormat.List(strings.ToLower(t.Value), ":"), "dns/txt") {
 			return signatureFormat.Bad(t, "dns/txt, the one method that there is")
 		}
 	case "t":

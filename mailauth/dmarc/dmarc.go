@@ -46,7 +46,8 @@ type SyntaxError = syntax.Error
 
 var format = syntax.Format{Record: "DMARC record", Ref: "RFC 9989 §4.7", Version: "DMARC1", FoldNames: true}
 
-// IsRecord reports whether txt is meant to be a DMARC record, well-formed or not (RFC 9989 §4.7).
+// IsRecord reports whether txt is a DMARC record, well-formed or not: it begins with v=DMARC1, with
+// no white space before (RFC 9989 §4.8).
 func IsRecord(txt string) bool { return format.Is(txt) }
 
 // Parse reads a record. The error is a *SyntaxError.
@@ -96,7 +97,7 @@ func (r *Record) set(t syntax.Tag) error {
 	case "ruf":
 		return uris(t, &r.RUF)
 	case "fo":
-		options := syntax.List(lower, ":")
+		options := format.List(lower, ":")
 		if !all(options, func(o string) bool { return o == "0" || o == "1" || o == "d" || o == "s" }) {
 			return format.Bad(t, "0, 1, d and s, with colons between them")
 		}
@@ -108,6 +109,9 @@ func (r *Record) set(t syntax.Tag) error {
 	case "rf":
 		r.RF = lower
 	default:
+		if strings.ContainsFunc(t.Value, func(c rune) bool { return c < ' ' || c > '~' }) {
+			return format.Bad(t, "printable ASCII characters")
+		}
 		r.Extensions = append(r.Extensions, Extension{t.Name, t.Value})
 	}
 	return nil
@@ -129,7 +133,7 @@ func oneOf(t syntax.Tag, into *string, allowed ...string) error {
 
 // uris takes all addresses of a list, or none.
 func uris(t syntax.Tag, into *[]string) error {
-	list := syntax.List(t.Value, ",")
+	list := format.List(t.Value, ",")
 	if !all(list, syntax.IsURI) {
 		return format.Bad(t, "URIs such as mailto:dmarc@example.com, with commas between them")
 	}

@@ -51,6 +51,13 @@ func TestParse(t *testing.T) {
 		"v=DMARC1; p=none; rua=a@x":              "URIs",
 		"v=DMARC1; p=none; rua=mailto:a@x.se, ,": "URIs",
 		"v=DMARC1 p=none":                        "v=DMARC1 first",
+		" v=DMARC1; p=none":                      "v=DMARC1 first",
+		"\tv=DMARC1; p=none":                     "v=DMARC1 first",
+		"v=DMARC1\r\n; p=none":                   "v=DMARC1 first",
+		"v=DMARC1;\n p=none":                     "name=value",
+		"v=DMARC1; p=none\n":                     "none, quarantine or reject",
+		"v=DMARC1; p=none; x=\n":                 "printable",
+		"v=DMARC1; p=none; x=\x7f":               "printable",
 		"v=DMARC1; none":                         "name=value",
 	} {
 		_, err := Parse(text)

@@ -34,7 +34,7 @@ func Interpret(txt string) (Record, error) {
 			unusable = true
 		case t.Name == "rua" || t.Name == "ruf":
 			// One bad address does not take the others with it.
-			usable := slices.DeleteFunc(syntax.List(t.Value, ","), func(uri string) bool { return !syntax.IsURI(uri) })
+			usable := slices.DeleteFunc(format.List(t.Value, ","), func(uri string) bool { return !syntax.IsURI(uri) })
 			if t.Name == "rua" {
 				r.RUA = usable
 			} else {

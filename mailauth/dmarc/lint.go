@@ -137,7 +137,7 @@ func lintTags(text string) (out []lint.Finding) {
 		case "pct", "rf", "ri":
 			find("DMARC-HISTORIC-TAG", "%s=%s", t.Name, t.Value)
 		case "rua", "ruf":
-			uris := syntax.List(t.Value, ",")
+			uris := format.List(t.Value, ",")
 			if len(uris) > 2 {
 				find("DMARC-URI-MANY", "%s has %d", t.Name, len(uris))
 			}

@@ -16,6 +16,8 @@ func TestLint(t *testing.T) {
 	gets("DMARC-MULTIPLE", Subject{Texts: []string{good, good + ";"}})
 	gets("DMARC-VERSION DMARC-MISSING", Subject{Texts: []string{"v=dmarc1; p=none"}})
 	gets("DMARC-VERSION DMARC-MISSING", Subject{Texts: []string{"p=none; v=DMARC1"}})
+	gets("DMARC-VERSION DMARC-MISSING", Subject{Texts: []string{" " + good}})
+	gets("DMARC-VERSION DMARC-MISSING", Subject{Texts: []string{"v=DMARC1\r\n; p=none"}})
 	gets("DMARC-FOREIGN-TEXT", Subject{Texts: []string{good, "a site's token"}})
 	gets("DMARC-PLACE", Subject{Texts: []string{good}, DomainTexts: []string{good}})
 	gets("DMARC-POLICY", Subject{Texts: []string{"v=DMARC1; p=block"}})

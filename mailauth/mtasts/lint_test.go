@@ -34,6 +34,8 @@ func TestLint(t *testing.T) {
 	gets("MTASTS-MULTIPLE", texts(record, record+";"))
 	gets("MTASTS-VERSION MTASTS-MISSING", texts("v=stsv1; id=1"))
 	gets("MTASTS-VERSION MTASTS-MISSING", texts(" id=1; v=STSv1"))
+	gets("MTASTS-VERSION MTASTS-MISSING", texts("v=STSv1"))
+	gets("MTASTS-VERSION", texts(record, " v=STSv1; id=1"))
 	gets("MTASTS-SYNTAX", texts("v=STSv1; id=a-b"))
 	gets("MTASTS-UNKNOWN-FIELD", texts(record+"; a=b"))
 	gets("MTASTS-UNKNOWN-FIELD", served(file("mode: testing", "mx: a.example", "max_age: 86400", "a: b")))

@@ -91,8 +91,17 @@ func TestRecord(t *testing.T) {
 		t.Errorf("got %v, %v", r, err)
 	}
 	for text, want := range map[string]string{
-		"v=STSv2; id=1":                          "v=STSv1 first",
-		"v=STSv1":                                "the tag id",
+		"v=STSv2; id=1":                          "v=STSv1 and a semicolon first",
+		"v=STSv1":                                "v=STSv1 and a semicolon first",
+		" v=STSv1; id=1":                         "v=STSv1 and a semicolon first",
+		"v = STSv1; id=1":                        "v=STSv1 and a semicolon first",
+		"v=STSv1\n; id=1":                        "v=STSv1 and a semicolon first",
+		"V=STSv1; id=1":                          "v=STSv1 and a semicolon first",
+		"v=STSv1;":                               "the tag id",
+		"v=STSv1; ID=1":                          "the tag id",
+		"v=STSv1; id =1":                         "name=value",
+		"v=STSv1; id= 1":                         "name=value",
+		"v=STSv1; id=1\n":                        "1 to 32",
 		"v=STSv1; id=":                           "1 to 32",
 		"v=STSv1; id=a-b":                        "1 to 32",
 		"v=STSv1; id=" + strings.Repeat("a", 33): "1 to 32",
@@ -102,8 +111,16 @@ func TestRecord(t *testing.T) {
 			t.Errorf("%q: got %v, want %q", text, err, want)
 		}
 	}
-	if !Same("v=STSv1; id=1", "v=STSv1;id=1;") || Same("v=STSv1; id=1", "v=STSv1; id=2") || Same("v=STSv1;", "v=STSv1") {
-		t.Error("Same compares the ids")
+	for other, same := range map[string]bool{
+		"v=STSv1;id=1;": true, "v=STSv1 ; \tid=1 ;": true, "v=STSv1; x=y; id=1": true,
+		"v=STSv1; id=2": false, " v=STSv1; id=1": false, "v = STSv1; id=1": false, "v=STSv1; id = 1": false, "v=STSv1\n; id=1": false,
+	} {
+		if Same("v=STSv1; id=1", other) != same {
+			t.Errorf("Same of %q: got %v", other, !same)
+		}
+	}
+	if Same("v=STSv1;", "v=STSv1; ") {
+		t.Error("a broken record is like no other")
 	}
 }
 

@@ -21,16 +21,16 @@ type Extension struct{ Name, Value string }
 // SyntaxError says where a record is broken, what was expected, and which section wants it.
 type SyntaxError = syntax.Error
 
-var format = syntax.Format{Record: "TLS-RPT record", Ref: "RFC 8460 §3", Version: "TLSRPTv1", Repeats: "rua"}
+var format = syntax.Format{Record: "TLS-RPT record", Ref: "RFC 8460 §3", Version: "TLSRPTv1", Repeats: "rua", Literal: true}
 
-// IsRecord reports whether txt is meant to be a TLS-RPT record, well-formed or not. All others
-// at the name are ignored by senders.
+// IsRecord reports whether txt is a TLS-RPT record, well-formed or not: it begins with v=TLSRPTv1
+// and a semicolon. Senders discard all others at the name before they count (RFC 8460 §3).
 func IsRecord(txt string) bool { return format.Is(txt) }
 
 // Parse reads a record. The error is a *SyntaxError.
 func Parse(txt string) (Record, error) {
 	if !IsRecord(txt) {
-		return Record{}, format.Fail(0, txt, "v=TLSRPTv1 first")
+		return Record{}, format.Fail(0, txt, "v=TLSRPTv1 and a semicolon first")
 	}
 	tags, err := format.Parse(txt)
 	if err != nil {
@@ -45,7 +45,7 @@ func Parse(txt string) (Record, error) {
 			r.Extensions = append(r.Extensions, Extension{t.Name, t.Value})
 			continue
 		}
-		for _, uri := range syntax.List(t.Value, ",") {
+		for _, uri := range format.List(t.Value, ",") {
 			scheme, _, _ := strings.Cut(strings.ToLower(uri), ":")
 			if !syntax.IsURI(uri) || scheme != "mailto" && scheme != "https" {
 				return Record{}, format.Bad(t, "mailto: or https: URIs, with comma, semicolon and space percent-encoded")

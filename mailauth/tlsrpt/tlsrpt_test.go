@@ -21,13 +21,18 @@ func TestParse(t *testing.T) {
 		t.Errorf("%v %s", err, diff)
 	}
 	for text, want := range map[string]string{
-		"v=TLSRPTv2; rua=mailto:a@x.se":      "v=TLSRPTv1 first",
-		"rua=mailto:a@x.se; v=TLSRPTv1":      "v=TLSRPTv1 first",
-		"v=TLSRPTv1":                         "the tag rua",
-		"v=TLSRPTv1; rua=":                   "mailto: or https:",
-		"v=TLSRPTv1; rua=http://x.se":        "mailto: or https:",
-		"v=TLSRPTv1; rua=mailto:a@x.se,":     "mailto: or https:",
-		"v=TLSRPTv1; rua=mailto:a@x.se; rua": "name=value",
+		"v=TLSRPTv2; rua=mailto:a@x.se":                 "v=TLSRPTv1 and a semicolon first",
+		"rua=mailto:a@x.se; v=TLSRPTv1":                 "v=TLSRPTv1 and a semicolon first",
+		" v=TLSRPTv1; rua=mailto:a@x.se":                "v=TLSRPTv1 and a semicolon first",
+		"v = TLSRPTv1; rua=mailto:a@x.se":               "v=TLSRPTv1 and a semicolon first",
+		"v=TLSRPTv1":                                    "v=TLSRPTv1 and a semicolon first",
+		"v=TLSRPTv1;":                                   "the tag rua",
+		"v=TLSRPTv1; rua = mailto:a@x.se":               "name=value",
+		"v=TLSRPTv1; rua=mailto:a@x.se,\nmailto:b@x.se": "mailto: or https:",
+		"v=TLSRPTv1; rua=":                              "mailto: or https:",
+		"v=TLSRPTv1; rua=http://x.se":                   "mailto: or https:",
+		"v=TLSRPTv1; rua=mailto:a@x.se,":                "mailto: or https:",
+		"v=TLSRPTv1; rua=mailto:a@x.se; rua":            "name=value",
 	} {
 		_, err := Parse(text)
 		var syntaxError *SyntaxError
@@ -41,8 +46,13 @@ func TestSame(t *testing.T) {
 	if !Same("v=TLSRPTv1; rua=mailto:a@x.se,mailto:b@x.se", "v=TLSRPTv1;rua=mailto:b@x.se , mailto:a@x.se;") {
 		t.Error("the order of the addresses does not matter")
 	}
-	if Same("v=TLSRPTv1; rua=mailto:a@x.se", "v=TLSRPTv1; rua=mailto:b@x.se") || Same("v=TLSRPTv1", "v=TLSRPTv1;") {
-		t.Error("another address is another record, and a broken one is like no other")
+	for _, other := range []string{"v=TLSRPTv1; rua=mailto:b@x.se", " v=TLSRPTv1; rua=mailto:a@x.se", "v=TLSRPTv1; rua=mailto:a@x.se; x=y"} {
+		if Same("v=TLSRPTv1; rua=mailto:a@x.se", other) {
+			t.Errorf("%q is another record", other)
+		}
+	}
+	if Same("v=TLSRPTv1;", "v=TLSRPTv1; ") {
+		t.Error("a broken record is like no other")
 	}
 }
 

@@ -43,11 +43,24 @@ type Format struct {
 	FoldNames bool
 	// Repeats is the tag that may stand more than once, if there is one.
 	Repeats string
+	// Folded: line ends count as white space, which may also stand before the first tag, as in
+	// header fields (FWS, RFC 6376 §2.8). Of the others white space is SP and TAB.
+	Folded bool
+	// Literal: no white space stands around an equals sign, and the version is a literal that the
+	// record begins with and a semicolon follows (RFC 8461 §3.1, RFC 8460 §3).
+	Literal bool
 }
 
-// Is reports whether text is meant to be a record of the format: its first tag is the version.
-// White space may stand around the equals sign, and the value is compared letter by letter.
+// Is reports whether text is meant to be a record of the format: its first tag is the version,
+// which is compared letter by letter.
 func (f Format) Is(text string) bool {
+	if f.Literal {
+		rest, found := strings.CutPrefix(text, "v="+f.Version)
+		return found && strings.HasPrefix(f.trim(rest), ";")
+	}
+	if !f.Folded && text != "" && (text[0] == ' ' || text[0] == '\t') {
+		return false
+	}
 	first, _, _ := strings.Cut(text, ";")
 	t, ok := f.tag(first, 0)
 	return ok && t.Name == "v" && t.Value == f.Version
@@ -76,7 +89,7 @@ func (f Format) Parse(text string) ([]Tag, error) {
 		next := offset + len(part) + 1
 		t, ok := f.tag(part, offset)
 		switch {
-		case trim(part) == "":
+		case f.trim(part) == "":
 			if next <= len(text) || len(tags) == 0 {
 				return nil, f.Fail(offset, part, "a tag between the semicolons")
 			}
@@ -121,12 +134,16 @@ func (f Format) tag(part string, offset int) (Tag, bool) {
 	if equals < 0 {
 		return Tag{}, false
 	}
-	name, value := trim(part[:equals]), part[equals+1:]
+	name, value := f.trim(part[:equals]), part[equals+1:]
+	trimmed := strings.TrimLeft(value, f.space())
+	at := offset + equals + 1 + len(value) - len(trimmed)
+	if f.Literal && (!strings.HasSuffix(part[:equals], name) || trimmed != value) {
+		return Tag{}, false
+	}
 	if f.FoldNames {
 		name = strings.ToLower(name)
 	}
-	at := offset + equals + 1 + len(value) - len(strings.TrimLeft(value, space))
-	return Tag{Name: name, Value: trim(value), Offset: at}, isName(name)
+	return Tag{Name: name, Value: f.trim(value), Offset: at}, isName(name)
 }
 
 // Fail returns the error for a part of the text.
@@ -152,10 +169,10 @@ func Join(tags []Tag) string {
 }
 
 // List splits a value at the separator, without the white space around its elements.
-func List(value, separator string) []string {
+func (f Format) List(value, separator string) []string {
 	var list []string
 	for part := range strings.SplitSeq(value, separator) {
-		list = append(list, trim(part))
+		list = append(list, f.trim(part))
 	}
 	return list
 }
@@ -197,9 +214,14 @@ func IsExtension(t Tag) bool {
 // IsExtensionName reports whether an extension may have the name.
 func IsExtensionName(name string) bool { return len(name) <= 32 && isName(name) }
 
-const space = " \t\r\n"
+func (f Format) space() string {
+	if f.Folded {
+		return " \t\r\n"
+	}
+	return " \t"
+}
 
-func trim(s string) string { return strings.Trim(s, space) }
+func (f Format) trim(s string) string { return strings.Trim(s, f.space()) }
 
 // isName: letters, digits and, behind the first, "_" and the hyphen and dot of RFC 8461's names.
 func isName(s string) bool {

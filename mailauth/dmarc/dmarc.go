@@ -189,15 +189,22 @@ func (r Record) String() string {
 	return syntax.Join(tags)
 }
 
-// Same reports whether both texts mean the same: each tag has the same value, whether it is
-// written or the default.
+// Same reports whether both texts mean the same to every receiver: each tag has the same value,
+// whether it is written or the default. Those that follow RFC 7489 ignore a record in which p does
+// not stand behind v (§6.3), and may send reports to the first two addresses only (§6.2), so that
+// the place of p counts, and the order of more than two addresses.
 func Same(a, b string) bool {
 	if a == b {
 		return true
 	}
 	x, errX := Parse(a)
 	y, errY := Parse(b)
-	return errX == nil && errY == nil && x.explicit().String() == y.explicit().String()
+	return errX == nil && errY == nil && x.explicit().String() == y.explicit().String() && pIsSecond(a) == pIsSecond(b)
+}
+
+func pIsSecond(text string) bool {
+	tags := format.Tolerate(text)
+	return len(tags) > 1 && tags[1].Name == "p"
 }
 
 // explicit returns the record with every default written out.
@@ -209,12 +216,20 @@ func (r Record) explicit() Record {
 	r.DKIMAlignment = or(r.DKIMAlignment, "r")
 	r.SPFAlignment = or(r.SPFAlignment, "r")
 	r.PSD = or(r.PSD, "u")
-	r.RUA, r.RUF = set(r.RUA), set(r.RUF)
+	r.RUA, r.RUF = addresses(r.RUA), addresses(r.RUF)
 	if len(r.FailureOptions) == 0 {
 		r.FailureOptions = []string{"0"}
 	}
 	r.FailureOptions = set(r.FailureOptions)
 	return r
+}
+
+// addresses are the report addresses without their order, where that makes no difference.
+func addresses(uris []string) []string {
+	if len(uris) > 2 {
+		return uris
+	}
+	return set(uris)
 }
 
 func set(list []string) []string { return slices.Compact(slices.Sorted(slices.Values(list))) }

@@ -113,11 +113,10 @@ func lintTags(text string) (out []lint.Finding) {
 	if len(text) > maxRecord {
 		find("DMARC-SIZE", "%d octets, want %d at most", len(text), maxRecord)
 	}
-	at := slices.IndexFunc(tags, func(t syntax.Tag) bool { return t.Name == "p" })
 	switch {
-	case at < 0:
+	case !slices.ContainsFunc(tags, func(t syntax.Tag) bool { return t.Name == "p" }):
 		find("DMARC-P-MISSING", "%q", text)
-	case at > 1:
+	case !pIsSecond(text):
 		find("DMARC-P-NOT-SECOND", "%q", text)
 	}
 	for _, t := range tags[1:] {

@@ -79,7 +79,7 @@ func (r *Record) set(t syntax.Tag) (err error) {
 	switch t.Name {
 	case "v": // which Parse has judged
 	case "k":
-		if r.KeyType = strings.ToLower(t.Value); !isWord(r.KeyType) {
+		if r.KeyType = t.Value; !isWord(r.KeyType) {
 			return format.Bad(t, "a key type, rsa or ed25519")
 		}
 	case "p":
@@ -105,9 +105,10 @@ func (r *Record) set(t syntax.Tag) (err error) {
 	return err
 }
 
-// words splits a list at its colons. An empty list or element is none of the grammar's.
+// words splits a list at its colons. An empty list or element is none of the grammar's. The case of
+// its words counts (RFC 6376 §3.2).
 func words(t syntax.Tag, example string) ([]string, error) {
-	list := format.List(strings.ToLower(t.Value), ":")
+	list := format.List(t.Value, ":")
 	for _, word := range list {
 		if !isWord(word) && (word != "*" || t.Name != "s") {
 			return nil, format.Bad(t, "words such as "+example+", colons between them")
@@ -185,14 +186,15 @@ func (r Record) Revoked() bool { return len(r.PublicKey) == 0 }
 // Revoked returns the record that takes back a key of the type.
 func Revoked(keyType string) Record { return Record{KeyType: keyType} }
 
-// Same reports whether both texts mean the same to a verifier: notes and unknown tags do not count.
+// Same reports whether both texts mean the same to every verifier: notes and unknown tags do not
+// count. A record without v is another one than with it, since some verifiers ignore it.
 func Same(a, b string) bool {
 	if a == b {
 		return true
 	}
 	x, errX := Parse(a)
 	y, errY := Parse(b)
-	return errX == nil && errY == nil && x.KeyType == y.KeyType && bytes.Equal(x.PublicKey, y.PublicKey) &&
+	return errX == nil && errY == nil && format.Is(a) == format.Is(b) && x.KeyType == y.KeyType && bytes.Equal(x.PublicKey, y.PublicKey) &&
 		slices.Equal(set(x.Hashes), set(y.Hashes)) && slices.Equal(set(x.Flags), set(y.Flags)) &&
 		slices.Equal(services(x.Services), services(y.Services))
 }

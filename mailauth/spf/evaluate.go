@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -221,12 +220,12 @@ func (e *evaluation) count(domain, term string) *stop {
 	return nil
 }
 
-// answered judges the error of a term's question: nothing there is a void lookup (§4.6.4).
-func (e *evaluation) answered(what, name string, err error) *stop {
+// answered judges the answer to a term's question: nothing there is a void lookup (§4.6.4).
+func (e *evaluation) answered(what, name string, count int, err error) *stop {
 	switch {
-	case err == nil:
+	case count > 0:
 		return nil
-	case !isNotFound(err):
+	case err != nil && !isNotFound(err):
 		return unanswered(what, name, err)
 	}
 	e.voids++
@@ -258,7 +257,7 @@ func (e *evaluation) match(m Mechanism, domain string, level int) (bool, *stop) 
 	case PTR:
 		names := e.validated()
 		if e.nameless {
-			return false, e.answered("PTR", e.ip.String(), &net.DNSError{IsNotFound: true})
+			return false, e.answered("PTR", e.ip.String(), 0, nil)
 		}
 		return slices.ContainsFunc(names, func(n string) bool { return within(n, name) }), nil
 	case Exists:
@@ -266,7 +265,7 @@ func (e *evaluation) match(m Mechanism, domain string, level int) (bool, *stop) 
 			return false, nil
 		}
 		addrs, err := e.Resolver.LookupNetIP(e.ctx, "ip4", fqdn(name)) // §5.7: A, whatever the host's family
-		return len(addrs) > 0, e.answered("A", name, err)
+		return len(addrs) > 0, e.answered("A", name, len(addrs), err)
 	}
 	return false, permError("%s in the record of %s is unknown", m.Name, domain)
 }
@@ -303,7 +302,7 @@ func (e *evaluation) matchHost(m Mechanism, name string) (bool, *stop) {
 		return false, nil
 	}
 	addrs, err := e.Resolver.LookupNetIP(e.ctx, e.network(), fqdn(name))
-	if failed := e.answered(e.rrtype(), name, err); failed != nil {
+	if failed := e.answered(e.rrtype(), name, len(addrs), err); failed != nil {
 		return false, failed
 	}
 	return m.covers(addrs, e.ip), nil
@@ -315,8 +314,8 @@ func (e *evaluation) matchMX(m Mechanism, name string) (bool, *stop) {
 		return false, nil
 	}
 	hosts, err := e.Resolver.LookupMX(e.ctx, fqdn(name))
-	if err != nil && len(hosts) == 0 {
-		return false, e.answered("MX", name, err)
+	if failed := e.answered("MX", name, len(hosts), err); failed != nil {
+		return false, failed
 	}
 	if len(hosts) > MaxMXHosts {
 		return false, permError("%s has %d MX hosts, and %d are allowed", name, len(hosts), MaxMXHosts)
@@ -345,7 +344,7 @@ func (e *evaluation) validated() []string {
 	}
 	e.namesKnown = true
 	names, err := e.Resolver.LookupAddr(e.ctx, e.ip.String())
-	e.nameless = err != nil && isNotFound(err)
+	e.nameless = len(names) == 0 && (err == nil || isNotFound(err))
 	for _, name := range names[:min(len(names), MaxNames)] {
 		name = strings.TrimSuffix(name, ".")
 		if !isName(name) {

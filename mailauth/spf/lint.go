@@ -36,6 +36,7 @@ var rules = lint.Table{
 	// By the walk.
 	rule(LookupsExceeded, lint.Error, "too many lookups", "remove includes, or replace them by ip4 and ip6", "RFC 7208 §4.6.4"),
 	rule("SPF-VOIDS-EXCEEDED", lint.Error, "too many lookups that get nothing", "remove the terms that ask for names without records", "RFC 7208 §4.6.4"),
+	rule("SPF-VOIDS-IPV6", lint.Warning, "too many lookups that get nothing for hosts that deliver over IPv6: they get permerror", "give the names AAAA records, or replace the terms by ip4", "RFC 7208 §4.6.4"),
 	rule("SPF-MX-HOSTS-EXCEEDED", lint.Error, "too many MX hosts under one mx", "name the hosts by ip4 and ip6", "RFC 7208 §4.6.4"),
 	rule("SPF-INCLUDE-NONE", lint.Error, "a domain that is led to has no SPF record", "correct or remove the term", "RFC 7208 §5.2, §6.1"),
 	rule("SPF-INCLUDE-MULTIPLE", lint.Error, "a domain that is led to has more than one SPF record", "have its owner remove the others, or remove the term", "RFC 7208 §4.5"),
@@ -43,6 +44,7 @@ var rules = lint.Table{
 	rule("SPF-LOOP", lint.Error, "records lead in a circle", "remove the term", "RFC 7208 §4.6.4"),
 	rule("SPF-LOOKUPS-HIGH", lint.Warning, "nearly all lookups are used up", "make room before a provider adds an include", "RFC 7208 §4.6.4"),
 	rule("SPF-VOID", lint.Warning, "a name that the record asks for has no such records", "correct or remove the term", "RFC 7208 §4.6.4"),
+	rule("SPF-MX-EMPTY", lint.Warning, "an mx that matches no host, as the MX hosts have no addresses", "correct the MX records, or remove the term", "RFC 7208 §5.4"),
 	rule("SPF-EXP", lint.Warning, "the explanation can't be used", "publish one TXT record in ASCII there, or remove exp", "RFC 7208 §6.2"),
 	rule("SPF-MACRO", lint.Info, "a term that depends on the message", "none: what it costs and matches can't be said beforehand", "RFC 7208 §7"),
 }

@@ -82,6 +82,9 @@ func (ev Evaluator) Evaluate(ctx context.Context, ip netip.Addr, mailFrom, helo 
 	if mailFrom == "" {
 		mailFrom = e.helo
 	}
+	if len(mailFrom) > maxPath || len(helo) > maxPath {
+		return Evaluation{Result: None, Err: fmt.Errorf("a sender of %d octets and a host name of %d: want %d at most, as SMTP has them", len(mailFrom), len(helo), maxPath)}
+	}
 	e.local, e.sender = "postmaster", strings.TrimSuffix(mailFrom, ".") // §4.3
 	if at := strings.LastIndexByte(e.sender, '@'); at >= 0 {
 		if at > 0 {
@@ -96,6 +99,11 @@ func (ev Evaluator) Evaluate(ctx context.Context, ip netip.Addr, mailFrom, helo 
 	}
 	return out
 }
+
+// maxPath is the length of a command line of SMTP (RFC 5321 §4.5.3.1.4). The 64 octets of a local part
+// and the 255 of a domain are the least that a host has to take (§4.5.3.1): longer local parts are
+// common.
+const maxPath = 512
 
 // evaluation is one run of check_host.
 type evaluation struct {
@@ -368,8 +376,18 @@ func (e *evaluation) explain(v verdict) string {
 	if err != nil || len(texts) != 1 || !isExplanation(texts[0]) {
 		return e.Explanation
 	}
-	return e.expand(texts[0], v.domain)
+	var b strings.Builder
+	for part := range e.expand(texts[0], v.domain) {
+		if b.WriteString(part); b.Len() > maxExplanation {
+			return e.Explanation
+		}
+	}
+	return b.String()
 }
+
+// maxExplanation is far more than the line of a reply that an explanation goes into (RFC 5321
+// §4.5.3.1.5), and keeps a text full of macros from growing without end.
+const maxExplanation = 4096
 
 func (e *evaluation) network() string {
 	if e.ip.Is4() {

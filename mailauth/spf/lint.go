@@ -168,6 +168,9 @@ func lintTerms(r Record) (out []lint.Finding) {
 		find("SPF-REDIRECT-WITH-ALL", "redirect=%s beside %s", r.Redirect, all)
 	}
 	for _, m := range r.Unknown {
+		if m.asksForReports() {
+			continue
+		}
 		find("SPF-UNKNOWN-MODIFIER", "%s=%s", m.Name, m.Value)
 	}
 	return out

@@ -81,6 +81,7 @@ func TestLint(t *testing.T) {
 	gets("SPF-SIZE-UDP", "v=spf1 -all", strings.Repeat("x", 500))
 	getsParked("SPF-PARKED", "v=spf1 mx -all")
 	gets("SPF-UNKNOWN-MODIFIER", "v=spf1 mx -all tag=value")
+	gets("", "v=spf1 mx -all ra=postmaster RP=100 rr=e")
 	gets("SPF-LOOKUPS-EXCEEDED", "v=spf1"+strings.Repeat(" mx", 11)+" -all")
 	gets("SPF-LOOKUPS-HIGH", "v=spf1 include:eight.example -all")
 	judged("", in(only4, "v=spf1 a:a.example a:b.example ip6:2001:db8::/32 -all"))

@@ -82,6 +82,8 @@ func TestSame(t *testing.T) {
 		{"v=spf1 ip6:2001:DB8::/32", "v=spf1 ip6:2001:db8:0::/32"},
 		{"v=spf1 a:Example.com/32", "v=spf1 a:example.com."},
 		{"v=spf1 mx unknown=x", "v=spf1 mx"},
+		{"v=spf1 mx ra=postmaster", "v=spf1 mx RA=postmaster"},
+		{"v=spf1 a:example.com//128", "v=spf1 a:example.com"},
 		{"v=spf1 broken!", "v=spf1 broken!"},
 	}
 	for _, pair := range same {
@@ -95,6 +97,11 @@ func TestSame(t *testing.T) {
 		{"v=spf1 exists:%{S}.example.com", "v=spf1 exists:%{s}.example.com"},
 		{"v=spf1 broken!", "v=spf1"},
 		{"v=spf1 mx/24", "v=spf1 mx//24"},
+		{"v=spf1 mx", "v=spf1 mx redirect=example.com"},
+		{"v=spf1 mx", "v=spf1 mx exp=why.example.com"},
+		{"v=spf1 mx", "v=spf1 mx ra=postmaster"},
+		{"v=spf1 mx rp=1", "v=spf1 mx rp=100"},
+		{"v=spf1 mx rr=all", "v=spf1 mx rr=e"},
 		{"v=spf1 ip4:192.0.2.0/24", "v=spf1 ip4:192.0.2.0/25"},
 	} {
 		if Same(pair[0], pair[1]) {

@@ -40,7 +40,7 @@ var rules = lint.Table{
 }
 
 // Rules returns the rules that Lint judges by.
-func Rules() []lint.Rule { return rules }
+func Rules() []lint.Rule { return slices.Clone(rules) }
 
 // Subject is what Lint judges. Only Texts is needed; what is nil is not judged.
 type Subject struct {
@@ -53,9 +53,10 @@ type Subject struct {
 
 const maxRecord = 450 // octets; as RFC 7208 §3.4 counts for SPF
 
-// Lint judges what a domain publishes.
-func Lint(s Subject) []lint.Finding {
-	var out []lint.Finding
+// Lint judges what a domain publishes, the worst first.
+func Lint(s Subject) []lint.Finding { return lint.WorstFirst(judge(s)) }
+
+func judge(s Subject) (out []lint.Finding) {
 	find := func(code, format string, args ...any) { out = append(out, rules.Find(code, format, args...)) }
 	for _, text := range s.DomainTexts {
 		if IsRecord(text) {

@@ -38,7 +38,7 @@ var rules = lint.Table{
 }
 
 // Rules returns the rules that Lint judges by.
-func Rules() []lint.Rule { return rules }
+func Rules() []lint.Rule { return slices.Clone(rules) }
 
 // Subject is what Lint judges. Only Texts is needed; what is nil or zero is not judged.
 type Subject struct {
@@ -76,9 +76,10 @@ const (
 	longestTesting   = 12 * 7 * 24 * time.Hour // time for a quarter's reports
 )
 
-// Lint judges what a domain announces and serves.
-func Lint(s Subject) []lint.Finding {
-	var out []lint.Finding
+// Lint judges what a domain announces and serves, the worst first.
+func Lint(s Subject) []lint.Finding { return lint.WorstFirst(judge(s)) }
+
+func judge(s Subject) (out []lint.Finding) {
 	find := func(code, format string, args ...any) { out = append(out, rules.Find(code, format, args...)) }
 	id := ""
 	var records []string

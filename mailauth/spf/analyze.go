@@ -332,6 +332,11 @@ func (w *walk) follow(t *Term, name string, in *scope) {
 		return
 	}
 	t.Terms = w.record(name, record, in)
+	if in.parent == nil { // by redirect: the end of this record decides about other hosts
+		if code, last := record.others(); code == "SPF-NO-ALL" || code == "SPF-NEUTRAL-ALL" {
+			w.find(code, "%s: %s", t.Text, last)
+		}
+	}
 }
 
 // answered takes note of a lookup that got nothing, whatever family the host is of; false is

@@ -20,6 +20,10 @@ var lintWorld = zone{
 		"loop.example":  {"v=spf1 include:loop.example -all"},
 		"why.example":   {"one", "two"},
 		"latin.example": {"warum nicht? höflich"},
+		"end.example":   {"v=spf1 mx:example.com"},
+		"calm.example":  {"v=spf1 ?all redirect=smarter.se"},
+		"on.example":    {"v=spf1 redirect=end.example"},
+		"open.example":  {"v=spf1 +all"},
 		"good.example":  {"see https://example.com/?%{i}"},
 	},
 	mx: map[string]int{"many.example": 11, "example.com": 1},
@@ -74,6 +78,25 @@ func TestLint(t *testing.T) {
 	gets("SPF-PTR", "v=spf1 ptr -all")
 	gets("SPF-INCLUDE-TWICE", "v=spf1 include:smarter.se include:Smarter.SE. -all")
 	gets("SPF-NETWORK-TWICE", "v=spf1 ip4:192.0.2.0/24 ip4:192.0.2.128/25 -all")
+	gets("SPF-NETWORK-TWICE", "v=spf1 ip4:192.0.2.128/25 mx ip4:192.0.2.0/24 -all")
+	gets("SPF-NETWORK-TWICE", "v=spf1 ip4:192.0.2.0/24 -ip4:192.0.2.7 -all")
+	gets("", "v=spf1 ip4:192.0.2.128/25 -mx ip4:192.0.2.0/24 -all")
+	gets("", "v=spf1 ?ip4:192.0.2.128/25 ip4:192.0.2.0/24 -all")
+	gets("SPF-PASS-ALL", "v=spf1 redirect=open.example")
+	gets("SPF-PASS-ALL", "v=spf1 include:open.example -all")
+	gets("SPF-PASS-ALL", "v=spf1 exists:host.example -all")
+	gets("SPF-PASS-ALL SPF-SIZE-UDP", "v=spf1 +all", strings.Repeat("x", 500))
+	gets("SPF-PASS-ALL SPF-NETWORK-WIDE", "v=spf1 a:host.example/0 -all")
+	gets("SPF-PASS-ALL SPF-NETWORK-WIDE", "v=spf1 ip4:0.0.0.0/2 ip4:128.0.0.0/1 ip4:64.0.0.0/2 -all")
+	gets("SPF-PASS-ALL SPF-NETWORK-WIDE", "v=spf1 ip6:::/1 ip6:8000::/1 -all")
+	gets("SPF-NETWORK-WIDE", "v=spf1 ip4:0.0.0.0/2 ip4:128.0.0.0/1 ip4:64.0.0.0/3 ip6:::/1 -all")
+	gets("SPF-NETWORK-WIDE", "v=spf1 a/15 -all")
+	gets("SPF-NETWORK-WIDE", "v=spf1 mx//31 -all")
+	gets("", "v=spf1 a/16//32 -mx/4 -all")
+	gets("SPF-NO-ALL", "v=spf1 redirect=end.example")
+	gets("SPF-NO-ALL", "v=spf1 a redirect=on.example")
+	gets("SPF-NEUTRAL-ALL", "v=spf1 redirect=calm.example")
+	gets("", "v=spf1 include:end.example -all")
 	gets("SPF-NETWORK-WIDE", "v=spf1 ip4:192.0.0.0/15 -all")
 	gets("SPF-NETWORK-WIDE", "v=spf1 ip6:2001::/31 -all")
 	gets("", "v=spf1 ip4:192.0.0.0/16 ip6:2001:db8::/32 -ip4:0.0.0.0/0 -all")

@@ -47,8 +47,8 @@ func Parse(txt string) (Record, error) {
 		}
 		for _, uri := range format.List(t.Value, ",") {
 			scheme, _, _ := strings.Cut(strings.ToLower(uri), ":")
-			if !syntax.IsURI(uri) || scheme != "mailto" && scheme != "https" {
-				return Record{}, format.Bad(t, "mailto: or https: URIs, with comma, semicolon and space percent-encoded")
+			if !syntax.IsURI(uri) || strings.Contains(uri, "!") || scheme != "mailto" && scheme != "https" {
+				return Record{}, format.Bad(t, "mailto: or https: URIs, with comma, semicolon, exclamation mark and space percent-encoded")
 			}
 			r.RUA = append(r.RUA, uri)
 		}

@@ -177,26 +177,6 @@ func (f Format) List(value, separator string) []string {
 	return list
 }
 
-// IsURI reports whether s can stand in a list of report addresses: a scheme, something after
-// it, and none of the characters that separate (RFC 3986 wants those encoded).
-func IsURI(s string) bool {
-	scheme, rest, found := strings.Cut(s, ":")
-	if !found || scheme == "" || rest == "" || !isLetter(scheme[0]) {
-		return false
-	}
-	for i := range len(scheme) {
-		if c := scheme[i]; !isLetter(c) && !isDigit(c) && c != '+' && c != '-' && c != '.' {
-			return false
-		}
-	}
-	for i := range len(rest) {
-		if c := rest[i]; c <= ' ' || c >= 0x7f || c == ',' || c == ';' {
-			return false
-		}
-	}
-	return true
-}
-
 // IsExtension reports whether a tag follows the grammar of extensions that MTA-STS and TLS-RPT
 // share (RFC 8461 §3.1, RFC 8460 §3).
 func IsExtension(t Tag) bool {

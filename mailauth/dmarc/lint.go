@@ -1,6 +1,7 @@
 package dmarc
 
 import (
+	"errors"
 	"slices"
 	"strings"
 
@@ -17,6 +18,7 @@ var rules = lint.Table{
 	rule("DMARC-FOREIGN-TEXT", lint.Error, "a text at _dmarc that is not DMARC's", "remove it: some receivers stumble over it", "RFC 9989 §4.5"),
 	rule("DMARC-PLACE", lint.Error, "a DMARC record at the domain itself", "publish it at _dmarc below the domain", "RFC 9989 §4.5"),
 	rule("DMARC-POLICY", lint.Error, "a policy that is none of none, quarantine and reject", "correct it: receivers fall back to none, or to nothing", "RFC 9989 §4.10.1"),
+	rule("DMARC-NO-POLICY", lint.Error, "neither p nor a usable report address", "write p=none, at least: receivers ignore the record", "RFC 9989 §4.10.1"),
 	rule("DMARC-URI", lint.Error, "a report address that can't be used", "write it as mailto:dmarc@example.com", "RFC 9989 §4.8"),
 	rule("DMARC-SYNTAX", lint.Error, "a tag that can't be read", "correct it: receivers ignore the tag", "RFC 9989 §4.8"),
 	rule("DMARC-REPORT-REFUSED", lint.Error, "a report address at another organization that has not agreed", "have its owner publish v=DMARC1 at the name", "RFC 9990 §4"),
@@ -94,8 +96,12 @@ func judge(s Subject) (out []lint.Finding) {
 	}
 	out = append(out, lintPolicy(r, s.Organization)...)
 	for _, d := range s.Destinations {
-		if d.External && !d.Agrees {
-			find("DMARC-REPORT-REFUSED", "%s: no such record at %s", d.Host, d.Name)
+		switch {
+		case !d.External || d.Agrees:
+		case d.Name == "":
+			find("DMARC-REPORT-REFUSED", "%s: there is no name at which it could agree, as that would be too long or the host is an address", d.Host)
+		default:
+			find("DMARC-REPORT-REFUSED", "%s: no such record at %s, or one that leads to another host", d.Host, d.Name)
 		}
 	}
 	for _, host := range s.NoMX {
@@ -116,7 +122,11 @@ func lintTags(text string) (out []lint.Finding) {
 	}
 	switch {
 	case !slices.ContainsFunc(tags, func(t syntax.Tag) bool { return t.Name == "p" }):
-		find("DMARC-P-MISSING", "%q", text)
+		if _, err := Interpret(text); errors.Is(err, ErrNotProcessed) {
+			find("DMARC-NO-POLICY", "%q", text)
+		} else {
+			find("DMARC-P-MISSING", "%q", text)
+		}
 	case !pIsSecond(text):
 		find("DMARC-P-NOT-SECOND", "%q", text)
 	}

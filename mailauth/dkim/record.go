@@ -16,7 +16,8 @@ const (
 )
 
 // Record is a key record (RFC 6376 §3.6.1). The zero value of a field means that its tag is
-// absent.
+// absent, with two exceptions: Parse sets KeyType to rsa where k is absent, and p is in every
+// record. The zero Record revokes an RSA key.
 type Record struct {
 	KeyType string // k; "" is read as rsa
 	// PublicKey is p, decoded: for rsa a SubjectPublicKeyInfo in DER, for ed25519 the 32
@@ -83,7 +84,7 @@ func (r *Record) set(t syntax.Tag) (err error) {
 			return format.Bad(t, "a key type, rsa or ed25519")
 		}
 	case "p":
-		if r.PublicKey, err = base64.StdEncoding.DecodeString(unfold.Replace(t.Value)); err != nil {
+		if r.PublicKey, err = decode64(t.Value); err != nil {
 			return format.Bad(t, "base64")
 		}
 	case "h":
@@ -129,6 +130,15 @@ func find(tags []syntax.Tag, name string) (syntax.Tag, bool) {
 
 // unfold takes out the white space that may stand inside base64 (RFC 6376 §2.10).
 var unfold = strings.NewReplacer(" ", "", "\t", "", "\r", "", "\n", "")
+
+// decode64 reads a base64string (RFC 6376 §2.10), whose padding is optional.
+func decode64(s string) ([]byte, error) {
+	s = unfold.Replace(s)
+	if strings.HasSuffix(s, "=") {
+		return base64.StdEncoding.DecodeString(s)
+	}
+	return base64.RawStdEncoding.DecodeString(s)
+}
 
 // isWord: a hyphenated-word (RFC 6376 §2.10).
 func isWord(s string) bool {

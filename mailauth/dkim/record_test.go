@@ -19,6 +19,8 @@ func TestParse(t *testing.T) {
 		"v=DKIM1; k=rsa; p=AAAA":                  {KeyType: RSA, PublicKey: []byte{0, 0, 0}},
 		"p=AA\r\n AA ;":                           {KeyType: RSA, PublicKey: []byte{0, 0, 0}},
 		"v=DKIM1; p=":                             {KeyType: RSA},
+		"v=DKIM1; p=AAA":                          {KeyType: RSA, PublicKey: []byte{0, 0}}, // §2.10: padding is optional
+		"v=DKIM1; p=AA = =":                       {KeyType: RSA, PublicKey: []byte{0}},
 		"v = DKIM1; h=sha256; s=email; t=y:s; p=": {KeyType: RSA, Hashes: []string{"sha256"}, Services: []string{"email"}, Flags: []string{"y", "s"}},
 		"k=Ed25519; n=a=20note; g=*; p=":          {KeyType: "Ed25519", Notes: "a=20note", Extensions: []Extension{{"g", "*"}}},
 		"h=sha1 : SHA256:x-1; s=* ; K=; p=":       {KeyType: RSA, Hashes: []string{"sha1", "SHA256", "x-1"}, Services: []string{"*"}, Extensions: []Extension{{"K", ""}}},
@@ -37,7 +39,9 @@ func TestParse(t *testing.T) {
 	for text, want := range map[string]string{
 		"v=DKIM1; k=rsa":           "octet 14: \"\": want the tag p",
 		"v=DKIM1; p= %%%":          "octet 12: \"%%%\": want p= with base64",
-		"p=AAA":                    "base64",
+		"p=AAAAA":                  "base64",
+		"p=AA=":                    "base64",
+		"p=A===":                   "base64",
 		"k=rsa; v=DKIM1; p=AAAA":   "octet 9: \"DKIM1\": want v= with DKIM1, as the first tag",
 		"v=DKIM2; p=AAAA":          "first tag",
 		"v=dkim1; p=AAAA":          "first tag",

@@ -1,7 +1,6 @@
 package dkim
 
 import (
-	"encoding/base64"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,8 +34,10 @@ func (s Signature) KeyName() string { return s.Selector + "._domainkey." + s.Dom
 var signatureFormat = syntax.Format{Record: "DKIM signature", Ref: "RFC 6376 §3.5", Version: "1", Folded: true}
 
 // ParseSignature reads the value of a DKIM-Signature header field, folded or not. The error is a
-// *SyntaxError. A signature that no verifier would look at any further (RFC 6376 §6.1.1) is an
-// error, even if each of its tags can be read. z and unknown tags are left out.
+// *SyntaxError. A signature that no verifier would look at any further for what it says by itself (RFC
+// 6376 §6.1.1) is an error, even if each of its tags can be read. Not so one that has expired, or
+// whose algorithm is unknown or too weak: for that see LintSignature, and ask a verifier. z and
+// unknown tags are left out.
 func ParseSignature(value string) (Signature, error) {
 	if len(value) > syntax.MaxText {
 		return Signature{}, signatureFormat.Fail(syntax.MaxText, value[syntax.MaxText:], "65535 octets at most")
@@ -157,7 +158,7 @@ func (s *Signature) agree(tags []syntax.Tag) error {
 }
 
 func octets(t syntax.Tag, into *[]byte) (err error) {
-	if *into, err = base64.StdEncoding.DecodeString(unfold.Replace(t.Value)); err != nil || len(*into) == 0 {
+	if *into, err = decode64(t.Value); err != nil || len(*into) == 0 {
 		return signatureFormat.Bad(t, "base64")
 	}
 	return nil

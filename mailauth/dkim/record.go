@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/maildomain/maildomain-operator/mailauth"
 	"github.com/maildomain/maildomain-operator/mailauth/internal/syntax"
 )
 
@@ -35,7 +36,7 @@ type Record struct {
 type Extension struct{ Name, Value string }
 
 // SyntaxError says where a text is broken, what was expected, and which section wants it.
-type SyntaxError = syntax.Error
+type SyntaxError = mailauth.SyntaxError
 
 var format = syntax.Format{Record: "DKIM key record", Ref: "RFC 6376 §3.6.1", Version: "DKIM1", Folded: true}
 

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/maildomain/maildomain-operator/mailauth"
 	"github.com/maildomain/maildomain-operator/mailauth/internal/syntax"
 )
 
@@ -42,7 +43,7 @@ type Record struct {
 type Extension struct{ Name, Value string }
 
 // SyntaxError says where a record is broken, what was expected, and which section wants it.
-type SyntaxError = syntax.Error
+type SyntaxError = mailauth.SyntaxError
 
 var format = syntax.Format{Record: "DMARC record", Ref: "RFC 9989 §4.7", Version: "DMARC1", FoldNames: true}
 

@@ -1,6 +1,9 @@
 package mtasts
 
-import "github.com/maildomain/maildomain-operator/mailauth/internal/syntax"
+import (
+	"github.com/maildomain/maildomain-operator/mailauth"
+	"github.com/maildomain/maildomain-operator/mailauth/internal/syntax"
+)
 
 // Record is the TXT record at _mta-sts.<domain> (RFC 8461 §3.1). It says that there is a
 // policy, and when it has changed.
@@ -15,7 +18,7 @@ type Record struct {
 type Extension struct{ Name, Value string }
 
 // SyntaxError says where a record or policy is broken, what was expected, and which section wants it.
-type SyntaxError = syntax.Error
+type SyntaxError = mailauth.SyntaxError
 
 var format = syntax.Format{Record: "MTA-STS record", Ref: "RFC 8461 §3.1", Version: "STSv1", Literal: true}
 

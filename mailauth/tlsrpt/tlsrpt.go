@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/maildomain/maildomain-operator/mailauth"
 	"github.com/maildomain/maildomain-operator/mailauth/internal/syntax"
 )
 
@@ -19,7 +20,7 @@ type Record struct {
 type Extension struct{ Name, Value string }
 
 // SyntaxError says where a record is broken, what was expected, and which section wants it.
-type SyntaxError = syntax.Error
+type SyntaxError = mailauth.SyntaxError
 
 var format = syntax.Format{Record: "TLS-RPT record", Ref: "RFC 8460 §3", Version: "TLSRPTv1", Repeats: "rua", Literal: true}
 

@@ -1,30 +1,13 @@
 // Package syntax is what the record formats of e-mail security have in common: the list of
-// tag=value pairs (RFC 6376 §3.2 and its descendants), and errors that say where and why.
+// tag=value pairs (RFC 6376 §3.2 and its descendants), and the addresses of reports.
 package syntax
 
 import (
-	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/maildomain/maildomain-operator/mailauth"
 )
-
-// Error says where a text is not what the RFC wants.
-type Error struct {
-	Record string // what is broken, "SPF record"
-	Offset int    // of the part in question, in octets from 0
-	Text   string // the part
-	Want   string // what would be right there
-	Ref    string // "RFC 7208 §4.6.1"
-}
-
-func (e *Error) Error() string {
-	const shown = 80
-	text := e.Text
-	if len(text) > shown {
-		text = text[:shown] + "…"
-	}
-	return fmt.Sprintf("%s, octet %d: %q: want %s (%s)", e.Record, e.Offset, text, e.Want, e.Ref)
-}
 
 // Tag is one pair of a tag list.
 type Tag struct {
@@ -148,7 +131,7 @@ func (f Format) tag(part string, offset int) (Tag, bool) {
 
 // Fail returns the error for a part of the text.
 func (f Format) Fail(offset int, text, want string) error {
-	return &Error{Record: f.Record, Offset: offset, Text: text, Want: want, Ref: f.Ref}
+	return &mailauth.SyntaxError{Record: f.Record, Offset: offset, Text: text, Want: want, Ref: f.Ref}
 }
 
 // Bad returns the error for a tag's value.

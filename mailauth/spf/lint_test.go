@@ -100,8 +100,11 @@ func TestLint(t *testing.T) {
 	gets("SPF-NETWORK-WIDE", "v=spf1 ip4:192.0.0.0/15 -all")
 	gets("SPF-NETWORK-WIDE", "v=spf1 ip6:2001::/31 -all")
 	gets("", "v=spf1 ip4:192.0.0.0/16 ip6:2001:db8::/32 -ip4:0.0.0.0/0 -all")
-	gets("SPF-SIZE", "v=spf1 -all", strings.Repeat("x", 430))
-	gets("SPF-SIZE-UDP", "v=spf1 -all", strings.Repeat("x", 500))
+	const rest = 12 + 17 + 12 + 12 + 12 + 2 // header, question, "v=spf1 -all" and the start of two strings
+	gets("", "v=spf1 -all", strings.Repeat("x", 450-rest))
+	gets("SPF-SIZE", "v=spf1 -all", strings.Repeat("x", 451-rest))
+	gets("SPF-SIZE", "v=spf1 -all", strings.Repeat("x", 512-rest))
+	gets("SPF-SIZE-UDP", "v=spf1 -all", strings.Repeat("x", 513-rest))
 	getsParked("SPF-PARKED", "v=spf1 mx -all")
 	gets("SPF-UNKNOWN-MODIFIER", "v=spf1 mx -all tag=value")
 	gets("", "v=spf1 mx -all ra=postmaster RP=100 rr=e")
@@ -124,6 +127,8 @@ func TestLint(t *testing.T) {
 	gets("SPF-LOOP", "v=spf1 include:loop.example -all")
 	gets("SPF-EXP", "v=spf1 -all exp=why.example")
 	gets("SPF-EXP", "v=spf1 -all exp=latin.example")
+	gets("", "v=spf1 -all exp=%{i}.why.example")
+	gets("", "v=spf1 -all exp=good.example.")
 	gets("SPF-MACRO", "v=spf1 exists:%{i}.example.com -all")
 }
 

@@ -282,7 +282,7 @@ func (w *walk) addresses(term string, m Mechanism, host string, counts bool, in,
 		}
 		for _, addr := range addrs {
 			found = true
-			addr = addr.Unmap().WithZone("")
+			addr = addr.Unmap()
 			if network, err := addr.Prefix(prefixLen(family.bits, addr.BitLen())); err == nil {
 				w.host(network, in, refuses)
 			}

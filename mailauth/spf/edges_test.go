@@ -22,11 +22,11 @@ func TestEdges(t *testing.T) {
 		a: map[string][]string{
 			"mapped.test": {"::ffff:192.0.2.1"}, "zone.test": {"2001:db8::1%eth0"}, name253: {"192.0.2.1"}, "other.test": {"198.51.100.1"},
 			"one." + label63 + ".test": {"192.0.2.1"}, "one." + label63 + "x.test": {"192.0.2.1"}, "x" + name253: {"192.0.2.1"}, "a%2bb%20c.test": {"192.0.2.1"},
-			"d.test": {"192.0.2.1"}, "sub.d.test": {"192.0.2.1"}, "far.test": {"192.0.2.1"}, "in-p.d.test.test": {"192.0.2.1"}, "in-p.sub.d.test.test": {"192.0.2.1"}, "in-p.far.test.test": {"192.0.2.1"},
+			"d.test": {"192.0.2.1"}, "sub.d.test": {"192.0.2.1"}, "far.test": {"192.0.2.1"}, "itself.d.test.test": {"192.0.2.1"}, "below.sub.d.test.test": {"192.0.2.1"}, "any.far.test.test": {"192.0.2.1"}, "one." + label63: {"192.0.2.1"}, "one." + label63 + "x": {"192.0.2.1"},
 			"unknown.test": {"192.0.2.1"}, "host.single": {"192.0.2.1"},
 		},
 		mx:  map[string][]string{"null.test": {""}, "some.test": {"other.test", "far.test"}, "half.test": {"far.test", "sick.test"}, "ill.test": {"sick.test", "far.test"}},
-		txt: map[string][]string{"single": {"v=spf1 +all"}, "p.test": {"v=spf1 a:in-p.%{p}.test -all"}},
+		txt: map[string][]string{"single": {"v=spf1 +all"}},
 	}
 	for name, test := range map[string]struct {
 		record string
@@ -42,13 +42,15 @@ func TestEdges(t *testing.T) {
 		"one more: labels go":              {"v=spf1 a:x" + name253 + " -all", nil, "", Fail, 1},
 		"a label of 63 octets":             {"v=spf1 a:one." + label63 + ".test -all", nil, "", Pass, 0},
 		"one of 64 is not asked for":       {"v=spf1 a:one." + label63 + "x.test -all", nil, "", Fail, 0},
+		"63 at the end":                    {"v=spf1 a:one." + label63 + " -all", nil, "", Pass, 0},
+		"64 at the end":                    {"v=spf1 a:one." + label63 + "x -all", nil, "", Fail, 0},
 		"an empty label is not asked for":  {"v=spf1 a:one..test a:.test exists:a..b.test mx:c..test -all", nil, Fail, Fail, 0},
-		"a record at a top label":          {"v=spf1 include:single. -all", nil, "", PermError, 0},
+		"a record at a top label":          {"v=spf1 include:%{h} -all", nil, "", PermError, 0},
 		"a name below a top label":         {"v=spf1 include:.single -all", nil, "", PermError, 0},
 		"a plus sign and a space, encoded": {"v=spf1 a:%{L}.test -all", nil, "", Pass, 0},
-		"the domain before one below it":   {"v=spf1 a:in-p.%{p}.test -all", []string{"sub.d.test.", "D.test."}, "", Pass, 0},
-		"one below before any":             {"v=spf1 a:in-p.%{p}.test -all", []string{"far.test.", "sub.d.test."}, "", Pass, 0},
-		"any name":                         {"v=spf1 a:in-p.%{p}.test -all", []string{"other.test.", "far.test."}, "", Pass, 0},
+		"the domain before one below it":   {"v=spf1 a:itself.%{p}.test -all", []string{"sub.d.test.", "D.test."}, "", Pass, 0},
+		"one below before any":             {"v=spf1 a:below.%{p}.test -all", []string{"far.test.", "sub.d.test."}, "", Pass, 0},
+		"any name":                         {"v=spf1 a:any.%{p}.test -all", []string{"other.test.", "far.test."}, "", Pass, 0},
 		"no name":                          {"v=spf1 a:%{p}.test -all", nil, "", Pass, 0},
 		"the tenth name of the host":       {"v=spf1 ptr -all", append(numbered(9), "d.test."), "", Pass, 0},
 		"the eleventh does not count":      {"v=spf1 ptr -all", append(numbered(10), "d.test."), "", Fail, 0},
@@ -63,11 +65,11 @@ func TestEdges(t *testing.T) {
 			w.txt["d.test"] = []string{test.record}
 			w.ptr = map[string][]string{"192.0.2.1": test.ptr}
 			for _, w.empty = range []bool{false, true} {
-				e := Evaluate(t.Context(), w, netip.MustParseAddr("192.0.2.1"), "a+b c@d.test", "h.test")
+				e := Evaluate(t.Context(), w, netip.MustParseAddr("192.0.2.1"), "a+b c@d.test", "single")
 				if e.Result != test.ip4 || e.Voids != test.voids {
 					t.Errorf("IPv4: got %s with %d voids (%v), want %s with %d", e.Result, e.Voids, e.Err, test.ip4, test.voids)
 				}
-				if e := Evaluate(t.Context(), w, netip.MustParseAddr("2001:db8::1%eth1"), "a+b c@d.test", "h.test"); test.ip6 != "" && e.Result != test.ip6 {
+				if e := Evaluate(t.Context(), w, netip.MustParseAddr("2001:db8::1%eth1"), "a+b c@d.test", "single"); test.ip6 != "" && e.Result != test.ip6 {
 					t.Errorf("IPv6: got %s (%v), want %s", e.Result, e.Err, test.ip6)
 				}
 			}

@@ -415,7 +415,7 @@ func (m Mechanism) covers(addrs []netip.Addr, ip netip.Addr) bool {
 
 func covers(addrs []netip.Addr, ip netip.Addr, bits int) bool {
 	for _, a := range addrs {
-		if prefix, err := a.Unmap().WithZone("").Prefix(bits); err == nil && prefix.Contains(ip) {
+		if prefix, err := a.Unmap().Prefix(bits); err == nil && prefix.Contains(ip) {
 			return true
 		}
 	}

@@ -156,6 +156,8 @@ func TestTarget(t *testing.T) {
 		strings.Repeat("x", 300) + ".%{o}":     "d.test",
 		strings.Repeat("x", 5000) + "%{o}":     "test",
 		strings.Repeat("x", 5000):              "",
+		strings.Repeat("x", 5000) + strings.Repeat("y.", 127):       strings.Repeat("y.", 125) + "y",
+		strings.Repeat("x", 5000) + "." + strings.Repeat("y.", 127): strings.Repeat("y.", 126) + "y",
 	} {
 		if got := e.target(spec, "d.test"); got != want {
 			t.Errorf("%.40q: %s", spec, cmp.Diff(want, got))

@@ -101,7 +101,7 @@ func judge(s Subject) (out []lint.Finding) {
 		case d.Name == "":
 			find("DMARC-REPORT-REFUSED", "%s: there is no name at which it could agree, as that would be too long or the host is an address", d.Host)
 		default:
-			find("DMARC-REPORT-REFUSED", "%s: no such record at %s, or one that leads to another host", d.Host, d.Name)
+			find("DMARC-REPORT-REFUSED", "%s: no such record at %s", d.Host, d.Name)
 		}
 	}
 	for _, host := range s.NoMX {

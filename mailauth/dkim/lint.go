@@ -44,7 +44,7 @@ var rules = lint.Table{
 }
 
 // Rules returns the rules that Lint and LintSignature judge by.
-func Rules() []lint.Rule { return rules }
+func Rules() []lint.Rule { return slices.Clone(rules) }
 
 // Subject is what Lint judges: one selector. Only Texts is needed; what is nil or zero is not
 // judged.
@@ -65,9 +65,10 @@ type Subject struct {
 	MaxAge       time.Duration
 }
 
-// Lint judges what a domain publishes at a selector.
-func Lint(s Subject) []lint.Finding {
-	var out []lint.Finding
+// Lint judges what a domain publishes at a selector, the worst first.
+func Lint(s Subject) []lint.Finding { return lint.WorstFirst(judge(s)) }
+
+func judge(s Subject) (out []lint.Finding) {
 	find := func(code, format string, args ...any) { out = append(out, rules.Find(code, format, args...)) }
 	if s.ParentMissing {
 		find("DKIM-PARENT-MISSING", "_domainkey gets NXDOMAIN")

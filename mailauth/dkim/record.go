@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/maildomain/maildomain-operator/mailauth"
 	"github.com/maildomain/maildomain-operator/mailauth/internal/syntax"
 )
 
@@ -16,7 +17,8 @@ const (
 )
 
 // Record is a key record (RFC 6376 §3.6.1). The zero value of a field means that its tag is
-// absent.
+// absent, with two exceptions: Parse sets KeyType to rsa where k is absent, and p is in every
+// record. The zero Record revokes an RSA key.
 type Record struct {
 	KeyType string // k; "" is read as rsa
 	// PublicKey is p, decoded: for rsa a SubjectPublicKeyInfo in DER, for ed25519 the 32
@@ -34,9 +36,9 @@ type Record struct {
 type Extension struct{ Name, Value string }
 
 // SyntaxError says where a text is broken, what was expected, and which section wants it.
-type SyntaxError = syntax.Error
+type SyntaxError = mailauth.SyntaxError
 
-var format = syntax.Format{Record: "DKIM key record", Ref: "RFC 6376 §3.6.1", Version: "DKIM1"}
+var format = syntax.Format{Record: "DKIM key record", Ref: "RFC 6376 §3.6.1", Version: "DKIM1", Folded: true}
 
 // IsRecord reports whether txt is meant to be a key record, well-formed or not: its version is
 // one of DKIM, or it has none, which is allowed, and a tag p.
@@ -79,11 +81,11 @@ func (r *Record) set(t syntax.Tag) (err error) {
 	switch t.Name {
 	case "v": // which Parse has judged
 	case "k":
-		if r.KeyType = strings.ToLower(t.Value); !isWord(r.KeyType) {
+		if r.KeyType = t.Value; !isWord(r.KeyType) {
 			return format.Bad(t, "a key type, rsa or ed25519")
 		}
 	case "p":
-		if r.PublicKey, err = base64.StdEncoding.DecodeString(unfold.Replace(t.Value)); err != nil {
+		if r.PublicKey, err = decode64(t.Value); err != nil {
 			return format.Bad(t, "base64")
 		}
 	case "h":
@@ -105,9 +107,10 @@ func (r *Record) set(t syntax.Tag) (err error) {
 	return err
 }
 
-// words splits a list at its colons. An empty list or element is none of the grammar's.
+// words splits a list at its colons. An empty list or element is none of the grammar's. The case of
+// its words counts (RFC 6376 §3.2).
 func words(t syntax.Tag, example string) ([]string, error) {
-	list := syntax.List(strings.ToLower(t.Value), ":")
+	list := format.List(t.Value, ":")
 	for _, word := range list {
 		if !isWord(word) && (word != "*" || t.Name != "s") {
 			return nil, format.Bad(t, "words such as "+example+", colons between them")
@@ -128,6 +131,15 @@ func find(tags []syntax.Tag, name string) (syntax.Tag, bool) {
 
 // unfold takes out the white space that may stand inside base64 (RFC 6376 §2.10).
 var unfold = strings.NewReplacer(" ", "", "\t", "", "\r", "", "\n", "")
+
+// decode64 reads a base64string (RFC 6376 §2.10), whose padding is optional.
+func decode64(s string) ([]byte, error) {
+	s = unfold.Replace(s)
+	if strings.HasSuffix(s, "=") {
+		return base64.StdEncoding.DecodeString(s)
+	}
+	return base64.RawStdEncoding.DecodeString(s)
+}
 
 // isWord: a hyphenated-word (RFC 6376 §2.10).
 func isWord(s string) bool {
@@ -185,14 +197,15 @@ func (r Record) Revoked() bool { return len(r.PublicKey) == 0 }
 // Revoked returns the record that takes back a key of the type.
 func Revoked(keyType string) Record { return Record{KeyType: keyType} }
 
-// Same reports whether both texts mean the same to a verifier: notes and unknown tags do not count.
+// Same reports whether both texts mean the same to every verifier: notes and unknown tags do not
+// count. A record without v is another one than with it, since some verifiers ignore it.
 func Same(a, b string) bool {
 	if a == b {
 		return true
 	}
 	x, errX := Parse(a)
 	y, errY := Parse(b)
-	return errX == nil && errY == nil && x.KeyType == y.KeyType && bytes.Equal(x.PublicKey, y.PublicKey) &&
+	return errX == nil && errY == nil && format.Is(a) == format.Is(b) && x.KeyType == y.KeyType && bytes.Equal(x.PublicKey, y.PublicKey) &&
 		slices.Equal(set(x.Hashes), set(y.Hashes)) && slices.Equal(set(x.Flags), set(y.Flags)) &&
 		slices.Equal(services(x.Services), services(y.Services))
 }

@@ -19,9 +19,11 @@ func TestParse(t *testing.T) {
 		"v=DKIM1; k=rsa; p=AAAA":                  {KeyType: RSA, PublicKey: []byte{0, 0, 0}},
 		"p=AA\r\n AA ;":                           {KeyType: RSA, PublicKey: []byte{0, 0, 0}},
 		"v=DKIM1; p=":                             {KeyType: RSA},
+		"v=DKIM1; p=AAA":                          {KeyType: RSA, PublicKey: []byte{0, 0}}, // §2.10: padding is optional
+		"v=DKIM1; p=AA = =":                       {KeyType: RSA, PublicKey: []byte{0}},
 		"v = DKIM1; h=sha256; s=email; t=y:s; p=": {KeyType: RSA, Hashes: []string{"sha256"}, Services: []string{"email"}, Flags: []string{"y", "s"}},
-		"k=Ed25519; n=a=20note; g=*; p=":          {KeyType: Ed25519, Notes: "a=20note", Extensions: []Extension{{"g", "*"}}},
-		"h=sha1 : SHA256:x-1; s=* ; K=; p=":       {KeyType: RSA, Hashes: []string{"sha1", "sha256", "x-1"}, Services: []string{"*"}, Extensions: []Extension{{"K", ""}}},
+		"k=Ed25519; n=a=20note; g=*; p=":          {KeyType: "Ed25519", Notes: "a=20note", Extensions: []Extension{{"g", "*"}}},
+		"h=sha1 : SHA256:x-1; s=* ; K=; p=":       {KeyType: RSA, Hashes: []string{"sha1", "SHA256", "x-1"}, Services: []string{"*"}, Extensions: []Extension{{"K", ""}}},
 		// RFC 6376, appendix C, and RFC 8463, appendix A.2.
 		rfc6376Record: {KeyType: RSA, PublicKey: decode(t, strings.TrimPrefix(rfc6376Record, "v=DKIM1; p="))},
 		rfc8463Record: {KeyType: Ed25519, PublicKey: decode(t, rfc8463Key)},
@@ -37,7 +39,9 @@ func TestParse(t *testing.T) {
 	for text, want := range map[string]string{
 		"v=DKIM1; k=rsa":           "octet 14: \"\": want the tag p",
 		"v=DKIM1; p= %%%":          "octet 12: \"%%%\": want p= with base64",
-		"p=AAA":                    "base64",
+		"p=AAAAA":                  "base64",
+		"p=AA=":                    "base64",
+		"p=A===":                   "base64",
 		"k=rsa; v=DKIM1; p=AAAA":   "octet 9: \"DKIM1\": want v= with DKIM1, as the first tag",
 		"v=DKIM2; p=AAAA":          "first tag",
 		"v=dkim1; p=AAAA":          "first tag",
@@ -87,7 +91,8 @@ func TestIsRecord(t *testing.T) {
 
 func TestSame(t *testing.T) {
 	for _, pair := range [][2]string{
-		{"v=DKIM1; k=rsa; p=AAAA", "p=AA AA"},
+		{"v=DKIM1; k=rsa; p=AAAA", " v = DKIM1;p=AA\r\n AA"},
+		{"k=rsa; p=AAAA", "p=AAAA; x=y"},
 		{"v=DKIM1; s=*; n=note; p=AAAA", "v=DKIM1;p=AAAA;"},
 		{"t=y:s; p=AAAA", "p=AAAA; t=s : y"},
 	} {
@@ -98,6 +103,12 @@ func TestSame(t *testing.T) {
 	for _, pair := range [][2]string{
 		{"v=DKIM1; k=rsa; p=AAAA", "v=DKIM1; k=rsa; p="},
 		{"v=DKIM1; k=rsa; p=AAAA", "v=DKIM1; k=ed25519; p=AAAA"},
+		{"v=DKIM1; k=rsa; p=AAAA", "k=rsa; p=AAAA"},
+		{"v=DKIM1; k=rsa; p=AAAA", "v=DKIM1; k=RSA; p=AAAA"},
+		{"v=DKIM1; h=sha256; p=AAAA", "v=DKIM1; h=SHA256; p=AAAA"},
+		{"v=DKIM1; s=email; p=AAAA", "v=DKIM1; s=Email; p=AAAA"},
+		{"v=DKIM1; t=y; p=AAAA", "v=DKIM1; t=Y; p=AAAA"},
+		{"v=DKIM1; h=sha256; p=AAAA", "v=DKIM1; h=sha1:sha256; p=AAAA"},
 		{"p=AAAA", "t=y; p=AAAA"},
 		{"p=AAAA", "s=tlsrpt; p=AAAA"},
 		{"p=", "k=rsa"},
@@ -146,8 +157,8 @@ func FuzzParse(f *testing.F) {
 		if len(r.String()) > syntax.MaxText {
 			return // v and k, if they were not there before
 		}
-		if !Same(text, r.String()) {
-			t.Fatalf("%q and %q are not the same", text, r)
+		if Same(text, r.String()) != format.Is(text) {
+			t.Fatalf("%q and %q: same %v", text, r, format.Is(text))
 		}
 		again, err := Parse(r.String())
 		if err != nil || again.String() != r.String() || !slices.Equal(again.PublicKey, r.PublicKey) {

@@ -1,7 +1,6 @@
 package dkim
 
 import (
-	"encoding/base64"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,11 +31,13 @@ type Signature struct {
 // KeyName is the name in DNS that has the key record (RFC 6376 §3.6.2.1).
 func (s Signature) KeyName() string { return s.Selector + "._domainkey." + s.Domain }
 
-var signatureFormat = syntax.Format{Record: "DKIM signature", Ref: "RFC 6376 §3.5", Version: "1"}
+var signatureFormat = syntax.Format{Record: "DKIM signature", Ref: "RFC 6376 §3.5", Version: "1", Folded: true}
 
 // ParseSignature reads the value of a DKIM-Signature header field, folded or not. The error is a
-// *SyntaxError. A signature that no verifier would look at any further (RFC 6376 §6.1.1) is an
-// error, even if each of its tags can be read. z and unknown tags are left out.
+// *SyntaxError. A signature that no verifier would look at any further for what it says by itself (RFC
+// 6376 §6.1.1) is an error, even if each of its tags can be read. Not so one that has expired, or
+// whose algorithm is unknown or too weak: for that see LintSignature, and ask a verifier. z and
+// unknown tags are left out.
 func ParseSignature(value string) (Signature, error) {
 	if len(value) > syntax.MaxText {
 		return Signature{}, signatureFormat.Fail(syntax.MaxText, value[syntax.MaxText:], "65535 octets at most")
@@ -96,7 +97,7 @@ func (s *Signature) set(t syntax.Tag) error {
 			return signatureFormat.Bad(t, "a selector, of one or more labels")
 		}
 	case "h":
-		s.Headers = syntax.List(t.Value, ":")
+		s.Headers = signatureFormat.List(t.Value, ":")
 		if slices.ContainsFunc(s.Headers, func(name string) bool { return !isFieldName(name) }) {
 			return signatureFormat.Bad(t, "names of header fields with colons between them")
 		}
@@ -112,7 +113,7 @@ func (s *Signature) set(t syntax.Tag) error {
 		}
 		s.BodyLength = &length
 	case "q":
-		if !slices.Contains(syntax.List(strings.ToLower(t.Value), ":"), "dns/txt") {
+		if !slices.Contains(signatureFormat.List(strings.ToLower(t.Value), ":"), "dns/txt") {
 			return signatureFormat.Bad(t, "dns/txt, the one method that there is")
 		}
 	case "t":
@@ -157,7 +158,7 @@ func (s *Signature) agree(tags []syntax.Tag) error {
 }
 
 func octets(t syntax.Tag, into *[]byte) (err error) {
-	if *into, err = base64.StdEncoding.DecodeString(unfold.Replace(t.Value)); err != nil || len(*into) == 0 {
+	if *into, err = decode64(t.Value); err != nil || len(*into) == 0 {
 		return signatureFormat.Bad(t, "base64")
 	}
 	return nil

@@ -23,6 +23,8 @@ type Found struct {
 	Domain string // without _dmarc
 	Text   string
 	Record Record // as Interpret reads it
+	// Unusable: it has neither a usable policy nor a report address (ErrNotProcessed).
+	Unusable bool
 }
 
 // Discovery is what the tree walk from a domain finds.
@@ -32,9 +34,11 @@ type Discovery struct {
 	// one owner. It is the domain itself where no record is found.
 	Organization string
 	// Policy is the record that applies to mail from the domain (§4.10.1): its own, else the
-	// organizational domain's, else that of the public suffix. nil: there is no DMARC.
+	// organizational domain's, else that of the public suffix. nil: there is no DMARC, as there is
+	// no record, or as the one that would apply is unusable.
 	Policy *Found
-	// Walk are the valid records, from the domain upwards.
+	// Walk are the records, from the domain upwards. The walk discards what does not begin with the
+	// version (§4.10 step 2), and nothing else.
 	Walk []Found
 	// Ambiguous are names with more than one record: receivers discard them all (§4.10).
 	Ambiguous []string
@@ -67,26 +71,34 @@ func Discover(ctx context.Context, resolver Resolver, domain string) (Discovery,
 			continue
 		}
 		r, err := Interpret(found)
-		if err != nil {
+		if err != nil && !errors.Is(err, ErrNotProcessed) {
 			continue
 		}
-		d.Walk = append(d.Walk, Found{name, found, r})
+		d.Walk = append(d.Walk, Found{name, found, r, err != nil})
 		if r.PSD == "y" || r.PSD == "n" {
 			break
 		}
 	}
 	d.Organization = d.organization()
+	if f := d.applicable(); f != nil && !f.Unusable {
+		d.Policy = f
+	}
+	return d, nil
+}
+
+// applicable is the record for mail from the domain (§4.10.1).
+func (d Discovery) applicable() *Found {
 	for _, name := range []string{d.Domain, d.Organization} {
 		for i := range d.Walk {
-			if d.Walk[i].Domain == name && d.Policy == nil {
-				d.Policy = &d.Walk[i]
+			if d.Walk[i].Domain == name {
+				return &d.Walk[i]
 			}
 		}
 	}
-	if n := len(d.Walk); d.Policy == nil && n > 0 && d.Walk[n-1].Record.PSD == "y" {
-		d.Policy = &d.Walk[n-1]
+	if n := len(d.Walk); n > 0 {
+		return &d.Walk[n-1] // of the public suffix: any other would be the organizational domain's
 	}
-	return d, nil
+	return nil
 }
 
 // ancestry are the names that a walk asks for: the domain, then its ancestors from seven labels

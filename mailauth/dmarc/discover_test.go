@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 
@@ -185,6 +186,97 @@ func TestDestinations(t *testing.T) {
 	}
 }
 
+// What the walk from sub.example.com finds: the organizational domain, and the policy for names that
+// exist and that do not, with the place of its record.
+func TestDiscover(t *testing.T) {
+	const own, parent, suffix = "_dmarc.sub.example.com", "_dmarc.example.com", "_dmarc.com"
+	for name, test := range map[string]struct {
+		zone             txtZone
+		organization, at string
+		exists, missing  Policy
+		walk, queries    int
+		ambiguous        []string
+	}{
+		"p is for the domain itself":             {txtZone{own: {"v=DMARC1; p=reject; sp=none; np=quarantine"}}, "sub.example.com", "sub.example.com", Reject, Reject, 1, 3, nil},
+		"sp and np for those below":              {txtZone{parent: {"v=DMARC1; p=reject; sp=none; np=quarantine"}}, "example.com", "example.com", None, Quarantine, 1, 3, nil},
+		"t takes a step off":                     {txtZone{parent: {"v=DMARC1; p=reject; np=quarantine; t=y"}}, "example.com", "example.com", Quarantine, None, 1, 3, nil},
+		"the record of the fewest labels":        {txtZone{own: {"v=DMARC1; p=none"}, parent: {"v=DMARC1; p=reject"}}, "example.com", "sub.example.com", None, None, 2, 3, nil},
+		"psd=n ends the walk":                    {txtZone{own: {"v=DMARC1; p=none; psd=n"}, parent: {"v=DMARC1; p=reject"}}, "sub.example.com", "sub.example.com", None, None, 1, 1, nil},
+		"psd=y ends the walk":                    {txtZone{parent: {"v=DMARC1; p=reject; psd=y"}, suffix: {"v=DMARC1; p=none"}}, "sub.example.com", "example.com", Reject, Reject, 1, 2, nil},
+		"psd=y at the start":                     {txtZone{own: {"v=DMARC1; p=reject; psd=y"}, parent: {"v=DMARC1; p=none"}}, "sub.example.com", "sub.example.com", Reject, Reject, 1, 1, nil},
+		"the public suffix, as a last resort":    {txtZone{suffix: {"v=DMARC1; p=reject; psd=y"}}, "example.com", "com", Reject, Reject, 1, 3, nil},
+		"not where the organization has one":     {txtZone{parent: {"v=DMARC1; p=none"}, suffix: {"v=DMARC1; p=reject; psd=y"}}, "example.com", "example.com", None, None, 2, 3, nil},
+		"an unusable record keeps the parent's":  {txtZone{own: {"v=DMARC1; p=rejekt"}, parent: {"v=DMARC1; p=reject"}}, "example.com", "", None, None, 2, 3, nil},
+		"an unusable one still ends the walk":    {txtZone{own: {"v=DMARC1; psd=n"}, parent: {"v=DMARC1; p=reject"}}, "sub.example.com", "", None, None, 1, 1, nil},
+		"and keeps the public suffix's":          {txtZone{parent: {"v=DMARC1"}, suffix: {"v=DMARC1; p=reject; psd=y"}}, "example.com", "", None, None, 2, 3, nil},
+		"an unusable suffix shows where it ends": {txtZone{own: {"v=DMARC1; p=reject"}, suffix: {"v=DMARC1; psd=y"}}, "example.com", "sub.example.com", Reject, Reject, 2, 3, nil},
+		"several records are none":               {txtZone{own: {"v=DMARC1; p=none", "v=DMARC1; p=none"}, parent: {"v=DMARC1; p=reject", "x"}}, "example.com", "example.com", Reject, Reject, 1, 3, []string{"sub.example.com"}},
+		"white space before the version":         {txtZone{own: {" v=DMARC1; p=none"}, parent: {"v=DMARC1; p=reject"}}, "example.com", "example.com", Reject, Reject, 1, 3, nil},
+		"nothing":                                {txtZone{}, "sub.example.com", "", None, None, 0, 3, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d, err := Discover(t.Context(), test.zone, "sub.example.com")
+			at := ""
+			if d.Policy != nil {
+				at = d.Policy.Domain
+			}
+			if err != nil || d.Organization != test.organization || at != test.at || len(d.Walk) != test.walk || d.Queries != test.queries || !slices.Equal(d.Ambiguous, test.ambiguous) {
+				t.Errorf("got %+v (%v), want %+v", d, err, test)
+			}
+			if exists, missing := d.Effective(true), d.Effective(false); exists != test.exists || missing != test.missing {
+				t.Errorf("got %s and %s, want %s and %s", exists, missing, test.exists, test.missing)
+			}
+		})
+	}
+}
+
+// The record of a destination may lead reports to other addresses, but not to another host.
+func TestAgreement(t *testing.T) {
+	r := must(t, "v=DMARC1; p=none; rua=mailto:a@c.example")
+	for text, want := range map[string]bool{
+		"v=DMARC1": true, "v=DMARC1;": true, "v=DMARC1; rua=mailto:b@C.example": true, "v=DMARC1; rua=x": true, "v=DMARC1; p=none; sp=x": true,
+		" v=DMARC1": false, "v=spf1 -all": false, "v=DMARC1; rua=mailto:a@other.example": false, "v=DMARC1; ruf=mailto:a@c.example,mailto:a@other.example": false,
+	} {
+		z := txtZone{"_dmarc.example.com": {"v=DMARC1; p=none"}, "example.com._report._dmarc.c.example": {"a site's token", text}}
+		if got, err := Destinations(t.Context(), z, "example.com", r); err != nil || len(got) != 1 || got[0].Agrees != want {
+			t.Errorf("%q: got %+v (%v)", text, got, err)
+		}
+	}
+	// An address is a host of nobody's, and more than twenty are not looked at.
+	r.RUA = []string{"https://[2001:db8::1]/", "mailto:a@[192.0.2.1]", "mailto:a@[IPv6:2001:db8::2]"}
+	for i := range 20 {
+		r.RUA = append(r.RUA, fmt.Sprintf("mailto:a@c%d.example", i))
+	}
+	asked := &recorder{txtZone: txtZone{}}
+	got, err := Destinations(t.Context(), asked, "example.com", r)
+	if err != nil || len(got) != 20 || strings.Contains(strings.Join(asked.asked, " "), ":") {
+		t.Fatalf("got %+v (%v), asked for %s", got, err, asked.asked)
+	}
+	want := []Destination{{Host: "2001:db8::1", External: true}, {Host: "192.0.2.1", External: true}, {Host: "2001:db8::2", External: true}}
+	if diff := cmp.Diff(want, got[:3]); diff != "" {
+		t.Error(diff)
+	}
+	const rest = len("._report._dmarc.c.example")
+	for length, want := range map[int]bool{253: true, 254: false} {
+		if _, ok := ReportName(strings.Repeat("a", length-rest), "c.example"); ok != want {
+			t.Errorf("%d octets: got %v", length, ok)
+		}
+	}
+}
+
+func TestHost(t *testing.T) {
+	for uri, want := range map[string]string{
+		"mailto:A@X.SE.": "x.se", "MAILTO:a@x.se!10m": "x.se", "mailto:a@x.se?subject=b@y.se": "x.se", "mailto:a@y.se@x.se": "x.se", "mailto:a@x.se#b@y.se": "x.se",
+		"mailto:foo": "", "mailto:@x.se": "", "mailto:a@": "", "mailto:a!b@x.se": "x.se",
+		"https://h.se:8443/x@y.se": "h.se", "https://user@H.se./": "h.se", "https://h.se?x=@y.se": "h.se", "https://h.se#@y.se": "h.se", "https://h.se!10m": "h.se",
+		"https://[2001:db8::1]:443/x": "2001:db8::1", "https:h.se": "", "https:///x": "", "https://h.se:port/": "", "h.se": "",
+	} {
+		if got, ok := Host(uri); got != want || ok != (want != "") {
+			t.Errorf("%s: got %q, %v, want %q", uri, got, ok, want)
+		}
+	}
+}
+
 func TestInterpret(t *testing.T) {
 	for text, want := range map[string]string{
 		"v=DMARC1; p=reject; sp=x":                                     "ignored",
@@ -196,6 +288,14 @@ func TestInterpret(t *testing.T) {
 		"v=DMARC1;; =; p=reject; nonsense; rua=a@x.se, mailto:b@x.se ": "v=DMARC1; p=reject; rua=mailto:b@x.se",
 		"v=DMARC1; p=reject; ruf=mailto:b@x.se,x; pct=900":             "v=DMARC1; p=reject; ruf=mailto:b@x.se",
 		"v=dmarc1; p=reject":                                           "no record",
+		" v=DMARC1; p=reject":                                          "no record",
+		"v=DMARC1; p=reject; sp=none; np=x; rua=mailto:a@x.se":         "v=DMARC1; p=none; rua=mailto:a@x.se",
+		"v=DMARC1; p=; sp=reject; rua=mailto:a@x.se":                   "v=DMARC1; p=none; rua=mailto:a@x.se",
+		"v=DMARC1; sp=reject; np=none; rua=mailto:a@x.se":              "v=DMARC1; p=none; sp=reject; np=none; rua=mailto:a@x.se",
+		"v=DMARC1; sp=reject":                                          "ignored",
+		"v=DMARC1; p=reject; rua=mailto:foo":                           "v=DMARC1; p=reject",
+		"v=DMARC1; p=none; ri=4294967295":                              "v=DMARC1; p=none; ri=4294967295",
+		"v=DMARC1; p=none; ri=4294967296":                              "v=DMARC1; p=none",
 	} {
 		r, err := Interpret(text)
 		got := r.String()
@@ -208,6 +308,13 @@ func TestInterpret(t *testing.T) {
 		if got != want {
 			t.Errorf("%q: got %q, want %q", text, got, want)
 		}
+		if strict, err := Parse(text); err == nil && strict.Strictness() != r.Strictness() {
+			t.Errorf("%q: Parse and Interpret differ", text)
+		}
+	}
+	r, err := Interpret("v=DMARC1; psd=n; sp=reject; np=reject")
+	if diff := cmp.Diff(Record{PSD: "n"}, r); diff != "" || !errors.Is(err, ErrNotProcessed) {
+		t.Errorf("%v: %s", err, diff)
 	}
 }
 

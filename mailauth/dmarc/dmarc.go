@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/maildomain/maildomain-operator/mailauth"
 	"github.com/maildomain/maildomain-operator/mailauth/internal/syntax"
 )
 
@@ -42,11 +43,12 @@ type Record struct {
 type Extension struct{ Name, Value string }
 
 // SyntaxError says where a record is broken, what was expected, and which section wants it.
-type SyntaxError = syntax.Error
+type SyntaxError = mailauth.SyntaxError
 
 var format = syntax.Format{Record: "DMARC record", Ref: "RFC 9989 §4.7", Version: "DMARC1", FoldNames: true}
 
-// IsRecord reports whether txt is meant to be a DMARC record, well-formed or not (RFC 9989 §4.7).
+// IsRecord reports whether txt is a DMARC record, well-formed or not: it begins with v=DMARC1, with
+// no white space before (RFC 9989 §4.8).
 func IsRecord(txt string) bool { return format.Is(txt) }
 
 // Parse reads a record. The error is a *SyntaxError.
@@ -96,7 +98,7 @@ func (r *Record) set(t syntax.Tag) error {
 	case "ruf":
 		return uris(t, &r.RUF)
 	case "fo":
-		options := syntax.List(lower, ":")
+		options := format.List(lower, ":")
 		if !all(options, func(o string) bool { return o == "0" || o == "1" || o == "d" || o == "s" }) {
 			return format.Bad(t, "0, 1, d and s, with colons between them")
 		}
@@ -108,6 +110,9 @@ func (r *Record) set(t syntax.Tag) error {
 	case "rf":
 		r.RF = lower
 	default:
+		if strings.ContainsFunc(t.Value, func(c rune) bool { return c < ' ' || c > '~' }) {
+			return format.Bad(t, "printable ASCII characters")
+		}
 		r.Extensions = append(r.Extensions, Extension{t.Name, t.Value})
 	}
 	return nil
@@ -129,7 +134,7 @@ func oneOf(t syntax.Tag, into *string, allowed ...string) error {
 
 // uris takes all addresses of a list, or none.
 func uris(t syntax.Tag, into *[]string) error {
-	list := syntax.List(t.Value, ",")
+	list := format.List(t.Value, ",")
 	if !all(list, syntax.IsURI) {
 		return format.Bad(t, "URIs such as mailto:dmarc@example.com, with commas between them")
 	}
@@ -185,15 +190,22 @@ func (r Record) String() string {
 	return syntax.Join(tags)
 }
 
-// Same reports whether both texts mean the same: each tag has the same value, whether it is
-// written or the default.
+// Same reports whether both texts mean the same to every receiver: each tag has the same value,
+// whether it is written or the default. Those that follow RFC 7489 ignore a record in which p does
+// not stand behind v (§6.3), and may send reports to the first two addresses only (§6.2), so that
+// the place of p counts, and the order of more than two addresses.
 func Same(a, b string) bool {
 	if a == b {
 		return true
 	}
 	x, errX := Parse(a)
 	y, errY := Parse(b)
-	return errX == nil && errY == nil && x.explicit().String() == y.explicit().String()
+	return errX == nil && errY == nil && x.explicit().String() == y.explicit().String() && pIsSecond(a) == pIsSecond(b)
+}
+
+func pIsSecond(text string) bool {
+	tags := format.Tolerate(text)
+	return len(tags) > 1 && tags[1].Name == "p"
 }
 
 // explicit returns the record with every default written out.
@@ -205,12 +217,20 @@ func (r Record) explicit() Record {
 	r.DKIMAlignment = or(r.DKIMAlignment, "r")
 	r.SPFAlignment = or(r.SPFAlignment, "r")
 	r.PSD = or(r.PSD, "u")
-	r.RUA, r.RUF = set(r.RUA), set(r.RUF)
+	r.RUA, r.RUF = addresses(r.RUA), addresses(r.RUF)
 	if len(r.FailureOptions) == 0 {
 		r.FailureOptions = []string{"0"}
 	}
 	r.FailureOptions = set(r.FailureOptions)
 	return r
+}
+
+// addresses are the report addresses without their order, where that makes no difference.
+func addresses(uris []string) []string {
+	if len(uris) > 2 {
+		return uris
+	}
+	return set(uris)
 }
 
 func set(list []string) []string { return slices.Compact(slices.Sorted(slices.Values(list))) }
@@ -228,41 +248,4 @@ func (r Record) policies() (p, sp, np Policy) {
 	sp = Policy(or(string(r.SubdomainPolicy), string(p)))
 	np = Policy(or(string(r.NonexistentSubdomainPolicy), string(sp)))
 	return p, sp, np
-}
-
-// Strictness returns how strict the policies are that apply to the domain, to its subdomains
-// and to names below it that do not exist: 0 none, 1 quarantine, 2 reject. The tag t takes one
-// step off each (RFC 9989 §4.7).
-func (r Record) Strictness() [3]int {
-	p, sp, np := r.policies()
-	strictness := [3]int{steps(p), steps(sp), steps(np)}
-	if r.Testing != nil && *r.Testing {
-		for i := range strictness {
-			strictness[i] = max(strictness[i]-1, 0)
-		}
-	}
-	return strictness
-}
-
-func steps(p Policy) int {
-	switch p {
-	case Reject:
-		return 2
-	case Quarantine:
-		return 1
-	}
-	return 0
-}
-
-// Stricter reports whether a can make a receiver treat any mail worse than b does: a stricter
-// policy for some name, or strict alignment, where a has a policy at all, in place of relaxed.
-func Stricter(a, b Record) bool {
-	x, y := a.Strictness(), b.Strictness()
-	for i := range x {
-		if x[i] > y[i] {
-			return true
-		}
-	}
-	enforced := x != [3]int{}
-	return enforced && (a.DKIMAlignment == "s" && b.DKIMAlignment != "s" || a.SPFAlignment == "s" && b.SPFAlignment != "s")
 }

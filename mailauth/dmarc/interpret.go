@@ -13,9 +13,10 @@ var ErrNotProcessed = errors.New("neither a usable policy nor a report address: 
 
 // Interpret reads a record as a receiver does (RFC 9989 §4.8, §4.10.1), which is more lenient
 // than Parse: a tag that can't be read counts as absent, and of one that stands twice the first
-// counts. If a policy is invalid, or p is missing, the record asks for nothing but reports; without
-// a report address either the error is ErrNotProcessed. If the text is no DMARC record at all, the
-// error is a *SyntaxError.
+// counts. p counts as none if it is missing (§4.7), and if a policy is invalid the record asks for
+// nothing but reports. If there is no report address either, the error is ErrNotProcessed, with a
+// record that has no policies: its psd says all the same where the organization ends (§4.10). If the
+// text is no DMARC record at all, the error is a *SyntaxError.
 func Interpret(txt string) (Record, error) {
 	if !IsRecord(txt) || len(txt) > syntax.MaxText {
 		return Record{}, format.Fail(0, txt, "v=DMARC1 first")
@@ -34,7 +35,7 @@ func Interpret(txt string) (Record, error) {
 			unusable = true
 		case t.Name == "rua" || t.Name == "ruf":
 			// One bad address does not take the others with it.
-			usable := slices.DeleteFunc(syntax.List(t.Value, ","), func(uri string) bool { return !syntax.IsURI(uri) })
+			usable := slices.DeleteFunc(format.List(t.Value, ","), func(uri string) bool { return !syntax.IsURI(uri) })
 			if t.Name == "rua" {
 				r.RUA = usable
 			} else {
@@ -42,11 +43,14 @@ func Interpret(txt string) (Record, error) {
 			}
 		}
 	}
-	if unusable || r.Policy == "" {
-		if len(r.RUA) == 0 {
-			return Record{}, ErrNotProcessed
-		}
+	switch {
+	case (unusable || r.Policy == "") && len(r.RUA) == 0:
+		r.Policy, r.SubdomainPolicy, r.NonexistentSubdomainPolicy = "", "", ""
+		return r, ErrNotProcessed
+	case unusable:
 		r.Policy, r.SubdomainPolicy, r.NonexistentSubdomainPolicy = None, "", ""
+	case r.Policy == "":
+		r.Policy = None
 	}
 	return r, nil
 }
@@ -80,29 +84,6 @@ func hosts(uris []string) []string {
 
 // Host returns the domain that a report URI leads to: of the address of a mailto URI, without the
 // size that RFC 7489 allowed behind "!", or the host of another one. ok is false if there is none.
-func Host(uri string) (host string, ok bool) {
-	scheme, rest, _ := strings.Cut(uri, ":")
-	if strings.EqualFold(scheme, "mailto") {
-		rest, _, _ = strings.Cut(rest, "?")
-		rest, _, _ = strings.Cut(rest, "!")
-		at := strings.LastIndexByte(rest, '@')
-		if at < 0 {
-			return "", false
-		}
-		host = rest[at+1:]
-	} else {
-		rest, found := strings.CutPrefix(rest, "//")
-		if !found {
-			return "", false
-		}
-		host, _, _ = strings.Cut(rest, "/")
-		if i := strings.LastIndexByte(host, '@'); i >= 0 {
-			host = host[i+1:]
-		}
-		host, _, _ = strings.Cut(host, ":")
-	}
-	host = fold(host)
-	return host, host != ""
-}
+func Host(uri string) (host string, ok bool) { return syntax.Host(uri) }
 
 func fold(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) }

@@ -1,6 +1,7 @@
 package dmarc
 
 import (
+	"errors"
 	"slices"
 	"strings"
 
@@ -17,6 +18,7 @@ var rules = lint.Table{
 	rule("DMARC-FOREIGN-TEXT", lint.Error, "a text at _dmarc that is not DMARC's", "remove it: some receivers stumble over it", "RFC 9989 §4.5"),
 	rule("DMARC-PLACE", lint.Error, "a DMARC record at the domain itself", "publish it at _dmarc below the domain", "RFC 9989 §4.5"),
 	rule("DMARC-POLICY", lint.Error, "a policy that is none of none, quarantine and reject", "correct it: receivers fall back to none, or to nothing", "RFC 9989 §4.10.1"),
+	rule("DMARC-NO-POLICY", lint.Error, "neither p nor a usable report address", "write p=none, at least: receivers ignore the record", "RFC 9989 §4.10.1"),
 	rule("DMARC-URI", lint.Error, "a report address that can't be used", "write it as mailto:dmarc@example.com", "RFC 9989 §4.8"),
 	rule("DMARC-SYNTAX", lint.Error, "a tag that can't be read", "correct it: receivers ignore the tag", "RFC 9989 §4.8"),
 	rule("DMARC-REPORT-REFUSED", lint.Error, "a report address at another organization that has not agreed", "have its owner publish v=DMARC1 at the name", "RFC 9990 §4"),
@@ -40,7 +42,7 @@ var rules = lint.Table{
 }
 
 // Rules returns the rules that Lint judges by.
-func Rules() []lint.Rule { return rules }
+func Rules() []lint.Rule { return slices.Clone(rules) }
 
 // Subject is what Lint judges. Only Texts is needed; what is nil is not judged.
 type Subject struct {
@@ -53,9 +55,10 @@ type Subject struct {
 
 const maxRecord = 450 // octets; as RFC 7208 §3.4 counts for SPF
 
-// Lint judges what a domain publishes.
-func Lint(s Subject) []lint.Finding {
-	var out []lint.Finding
+// Lint judges what a domain publishes, the worst first.
+func Lint(s Subject) []lint.Finding { return lint.WorstFirst(judge(s)) }
+
+func judge(s Subject) (out []lint.Finding) {
 	find := func(code, format string, args ...any) { out = append(out, rules.Find(code, format, args...)) }
 	for _, text := range s.DomainTexts {
 		if IsRecord(text) {
@@ -93,7 +96,11 @@ func Lint(s Subject) []lint.Finding {
 	}
 	out = append(out, lintPolicy(r, s.Organization)...)
 	for _, d := range s.Destinations {
-		if d.External && !d.Agrees {
+		switch {
+		case !d.External || d.Agrees:
+		case d.Name == "":
+			find("DMARC-REPORT-REFUSED", "%s: there is no name at which it could agree, as that would be too long or the host is an address", d.Host)
+		default:
 			find("DMARC-REPORT-REFUSED", "%s: no such record at %s", d.Host, d.Name)
 		}
 	}
@@ -113,11 +120,14 @@ func lintTags(text string) (out []lint.Finding) {
 	if len(text) > maxRecord {
 		find("DMARC-SIZE", "%d octets, want %d at most", len(text), maxRecord)
 	}
-	at := slices.IndexFunc(tags, func(t syntax.Tag) bool { return t.Name == "p" })
 	switch {
-	case at < 0:
-		find("DMARC-P-MISSING", "%q", text)
-	case at > 1:
+	case !slices.ContainsFunc(tags, func(t syntax.Tag) bool { return t.Name == "p" }):
+		if _, err := Interpret(text); errors.Is(err, ErrNotProcessed) {
+			find("DMARC-NO-POLICY", "%q", text)
+		} else {
+			find("DMARC-P-MISSING", "%q", text)
+		}
+	case !pIsSecond(text):
 		find("DMARC-P-NOT-SECOND", "%q", text)
 	}
 	for _, t := range tags[1:] {
@@ -137,7 +147,7 @@ func lintTags(text string) (out []lint.Finding) {
 		case "pct", "rf", "ri":
 			find("DMARC-HISTORIC-TAG", "%s=%s", t.Name, t.Value)
 		case "rua", "ruf":
-			uris := syntax.List(t.Value, ",")
+			uris := format.List(t.Value, ",")
 			if len(uris) > 2 {
 				find("DMARC-URI-MANY", "%s has %d", t.Name, len(uris))
 			}

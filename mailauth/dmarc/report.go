@@ -3,6 +3,7 @@ package dmarc
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 )
 
@@ -12,7 +13,7 @@ type Destination struct {
 	// External: it is of another organization, which has to agree (RFC 9990 §4).
 	External bool
 	// Name is where the agreement of an external one stands, as a TXT record that begins with
-	// v=DMARC1; "" if no such name can be.
+	// v=DMARC1; "" if no such name can be, as it would be too long, or as Host is an address.
 	Name string
 	// Agrees: the record stands there. Without it receivers send no reports to this destination.
 	Agrees bool
@@ -40,6 +41,10 @@ func Destinations(ctx context.Context, resolver Resolver, domain string, r Recor
 	var list []Destination
 	reported := hosts(slices.Concat(r.RUA, r.RUF))
 	for _, host := range reported[:min(len(reported), MaxDestinations)] {
+		if _, err := netip.ParseAddr(host); err == nil {
+			list = append(list, Destination{Host: host, External: true})
+			continue
+		}
 		there, err := Discover(ctx, resolver, host)
 		if err != nil {
 			return nil, err
@@ -51,10 +56,32 @@ func Destinations(ctx context.Context, resolver Resolver, domain string, r Recor
 			if err != nil && !isNotFound(err) {
 				return nil, fmt.Errorf("no answer to the question for TXT of %s: %w", name, err)
 			}
-			record, several := only(texts)
-			d.Agrees = record != "" || several
+			d.Agrees = agree(texts, host)
 		}
 		list = append(list, d)
 	}
 	return list, nil
+}
+
+// agree reports whether one of the texts is the host's agreement. It may have the reports sent to
+// other addresses, but not to those of another host: then they go to neither (RFC 9990 §4).
+func agree(texts []string, host string) bool {
+	agrees := false
+	for _, text := range texts {
+		if !IsRecord(text) {
+			continue
+		}
+		agrees = true
+		for _, t := range format.Tolerate(text) {
+			if t.Name != "rua" && t.Name != "ruf" {
+				continue
+			}
+			for _, uri := range format.List(t.Value, ",") {
+				if instead, ok := Host(uri); ok && instead != host {
+					return false
+				}
+			}
+		}
+	}
+	return agrees
 }

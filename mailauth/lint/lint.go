@@ -2,7 +2,10 @@
 // stable code, and a finding, which is a rule that a record breaks.
 package lint
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Severity says how much a finding hurts.
 type Severity string
@@ -35,6 +38,15 @@ type Finding struct {
 
 func (f Finding) String() string {
 	return fmt.Sprintf("%s %s: %s: %s", f.Severity, f.Code, f.Message, f.Mend)
+}
+
+// WorstFirst sorts findings by severity. Those of one severity stay in their order.
+func WorstFirst(findings []Finding) []Finding {
+	order := []Severity{Error, Warning, Info}
+	slices.SortStableFunc(findings, func(a, b Finding) int {
+		return slices.Index(order, a.Severity) - slices.Index(order, b.Severity)
+	})
+	return findings
 }
 
 // Table is the rules of one protocol.

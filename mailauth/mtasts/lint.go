@@ -1,7 +1,6 @@
 package mtasts
 
 import (
-	"mime"
 	"slices"
 	"strings"
 	"time"
@@ -29,7 +28,7 @@ var rules = lint.Table{
 	rule("MTASTS-TESTING-LONG", lint.Warning, "mode testing for long, which protects nobody", "go on to enforce once the TLS reports show no failures", "RFC 8461 §5"),
 
 	// Against the rest of the world.
-	rule("MTASTS-MX-NOT-COVERED", lint.Error, "an MX host is not in the policy: senders do not deliver to it", "add it to the policy, or remove the MX record", "RFC 8461 §4.1"),
+	rule("MTASTS-MX-NOT-COVERED", lint.Error, "an MX host is not in the policy: with mode enforce senders do not deliver to it", "add it to the policy, or remove the MX record", "RFC 8461 §4.1"),
 	rule("MTASTS-MX-UNUSED", lint.Warning, "the policy names a host that no MX record has", "remove the line once mail does not go there any more", "RFC 8461 §4.1"),
 	rule("MTASTS-MX-CERTIFICATE", lint.Error, "an MX host does not offer TLS with a certificate for its name", "give it one that the world trusts", "RFC 8461 §4.2"),
 	rule("MTASTS-ID-UNCHANGED", lint.Error, "the policy has changed and its id has not: senders keep the old one", "give the record a new id", "RFC 8461 §3.1"),
@@ -38,7 +37,7 @@ var rules = lint.Table{
 }
 
 // Rules returns the rules that Lint judges by.
-func Rules() []lint.Rule { return rules }
+func Rules() []lint.Rule { return slices.Clone(rules) }
 
 // Subject is what Lint judges. Only Texts is needed; what is nil or zero is not judged.
 type Subject struct {
@@ -76,9 +75,10 @@ const (
 	longestTesting   = 12 * 7 * 24 * time.Hour // time for a quarter's reports
 )
 
-// Lint judges what a domain announces and serves.
-func Lint(s Subject) []lint.Finding {
-	var out []lint.Finding
+// Lint judges what a domain announces and serves, the worst first.
+func Lint(s Subject) []lint.Finding { return lint.WorstFirst(judge(s)) }
+
+func judge(s Subject) (out []lint.Finding) {
 	find := func(code, format string, args ...any) { out = append(out, rules.Find(code, format, args...)) }
 	id := ""
 	var records []string
@@ -127,7 +127,8 @@ func Lint(s Subject) []lint.Finding {
 func lintPolicy(s Subject) (out []lint.Finding) {
 	find := func(code, format string, args ...any) { out = append(out, rules.Find(code, format, args...)) }
 	body := s.Served.Body
-	if media, _, err := mime.ParseMediaType(s.Served.ContentType); err != nil || media != "text/plain" {
+	// Parameters do not matter, broken or not.
+	if media, _, _ := strings.Cut(s.Served.ContentType, ";"); !strings.EqualFold(strings.TrimSpace(media), "text/plain") {
 		find("MTASTS-CONTENT-TYPE", "Content-Type %q", s.Served.ContentType)
 	}
 	if strings.Count(body, "\n") != strings.Count(body, "\r\n") {
@@ -161,7 +162,7 @@ func lintPolicy(s Subject) (out []lint.Finding) {
 	}
 	for _, host := range s.MX {
 		if !p.Covers(host) {
-			find("MTASTS-MX-NOT-COVERED", "%s", host)
+			find("MTASTS-MX-NOT-COVERED", "%s, with mode %s", host, p.Mode)
 		} else if why := s.BadTLS[host]; why != "" {
 			find("MTASTS-MX-CERTIFICATE", "%s: %s", host, why)
 		}

@@ -34,6 +34,8 @@ func TestLint(t *testing.T) {
 	gets("MTASTS-MULTIPLE", texts(record, record+";"))
 	gets("MTASTS-VERSION MTASTS-MISSING", texts("v=stsv1; id=1"))
 	gets("MTASTS-VERSION MTASTS-MISSING", texts(" id=1; v=STSv1"))
+	gets("MTASTS-VERSION MTASTS-MISSING", texts("v=STSv1"))
+	gets("MTASTS-VERSION", texts(record, " v=STSv1; id=1"))
 	gets("MTASTS-SYNTAX", texts("v=STSv1; id=a-b"))
 	gets("MTASTS-UNKNOWN-FIELD", texts(record+"; a=b"))
 	gets("MTASTS-UNKNOWN-FIELD", served(file("mode: testing", "mx: a.example", "max_age: 86400", "a: b")))
@@ -42,16 +44,18 @@ func TestLint(t *testing.T) {
 	gets("MTASTS-ID-UNCHANGED", with(good, func(s *Subject) { s.Before = &Seen{ID: "1", Body: "another"} }))
 	gets("MTASTS-CONTENT-TYPE", served(&Served{Body: enforced.Body, ContentType: "text/html"}))
 	gets("MTASTS-CONTENT-TYPE", served(&Served{Body: enforced.Body}))
+	gets("", served(&Served{Body: enforced.Body, ContentType: "Text/Plain ; charset"}))
 	gets("MTASTS-LINE-ENDS", served(&Served{Body: strings.Replace(enforced.Body, "\r\n", "\n", 1), ContentType: "text/plain"}))
 	gets("MTASTS-POLICY-SYNTAX", served(file("mode: strict")))
 	gets("MTASTS-MAX-AGE-SHORT", served(file("mode: enforce", "mx: a.example", "max_age: 604799")))
 	gets("MTASTS-MAX-AGE-SHORT", served(file("mode: testing", "mx: a.example", "max_age: 86399")))
 	gets("MTASTS-TESTING-LONG", with(served(tested), func(s *Subject) {
-		s.Now, s.Before = now, &Seen{ID: "1", Body: tested.Body, Since: now.Add(-longestTesting - 1)}
+		s.Now, s.Before = now, &Seen{ID: "1", Body: tested.Body, Since: now.Add(-12*7*24*time.Hour - 1)}
 	}))
 	gets("", with(served(tested), func(s *Subject) {
-		s.Now, s.Before = now, &Seen{ID: "1", Body: tested.Body, Since: now.Add(-longestTesting)}
+		s.Now, s.Before = now, &Seen{ID: "1", Body: tested.Body, Since: now.Add(-12 * 7 * 24 * time.Hour)}
 	}))
+	gets("", with(served(tested), func(s *Subject) { s.Now, s.Before = now, &Seen{ID: "0", Body: "another"} }))
 	gets("MTASTS-MX-TWICE", served(file("mode: testing", "mx: a.example", "mx: A.example", "max_age: 86400")))
 	gets("MTASTS-MX-UNUSED", with(good, func(s *Subject) { s.MX = hosts[:1] }))
 	gets("MTASTS-MX-NOT-COVERED", with(good, func(s *Subject) { s.MX = append([]string{"a.b.example.net"}, hosts...) }))

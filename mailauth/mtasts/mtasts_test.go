@@ -12,6 +12,8 @@ import (
 )
 
 func TestParsePolicy(t *testing.T) {
+	const none = "version: STSv1\nmode: none\nmax_age: 1\n"
+	name254 := strings.Repeat(strings.Repeat("x", 62)+".", 4) + "se"
 	want := Policy{Mode: Testing, MaxAge: time.Hour, MX: []string{"mx.example.com", "*.example.net"}}
 	future := want
 	future.Extensions = []Extension{{"future", "any thing; at=all"}}
@@ -20,6 +22,9 @@ func TestParsePolicy(t *testing.T) {
 		"version:STSv1\nmode:testing\nmx:mx.example.com\nmx:*.example.net\nmax_age:3600":                                                                 want,
 		"max_age:3600\nmx:mx.example.com\nmode:testing\nmx:*.example.net\nversion:STSv1":                                                                 want,
 		"version: STSv1\nmode: testing\nmode: enforce\nmax_age: 3600 \nmax_age: 1\nfuture: any thing; at=all\n\nmx: mx.example.com\nmx: *.example.net\n": future,
+		"version: STSv1\nmode: testing\nmax_age: 0000003600\nmx: mx.example.com\nmx: *.example.net":                                                      want,
+		"version: STSv1\nmode: enforce\nmx: " + name254[1:] + "\nmax_age: 3600":                                                                          {Mode: Enforce, MaxAge: time.Hour, MX: []string{name254[1:]}},
+		none + "x: " + strings.Repeat("y", 64<<10-len(none)-3):                                                                                           {Mode: None, MaxAge: time.Second, Extensions: []Extension{{"x", strings.Repeat("y", 64<<10-len(none)-3)}}},
 	} {
 		got, err := ParsePolicy(body)
 		if err != nil {
@@ -30,20 +35,25 @@ func TestParsePolicy(t *testing.T) {
 	}
 	for body, want := range map[string]string{
 		"": "a line version",
-		"mode : none\nversion: STSv1\nmax_age: 1\n":                 "a key of letters",
-		" mode: none\nversion: STSv1\nmax_age: 1\n":                 "a key of letters",
-		"mode: none\nversion: STSv1\nmax_age: 1\n: x":               "a key of letters",
-		strings.Repeat("x: y\n", 14000):                             "64 KiB at most",
-		"version: STSv2\nmode: none\nmax_age: 1\n":                  "version: STSv1",
-		"version: STSv1\nmode: report\nmax_age: 1\n":                "mode: enforce",
-		"version: STSv1\nmode: none\n":                              "a line max_age",
-		"version: STSv1\nmax_age: 1\n":                              "a line mode",
-		"version: STSv1\nmode: none\nmax_age: 31557601\n":           "31557600",
-		"version: STSv1\nmode: none\nmax_age: -1\n":                 "31557600",
-		"version: STSv1\nmode: enforce\nmax_age: 1\n":               "a line mx",
-		"version: STSv1\nmode: enforce\nmx: a b\nmax_age: 1\n":      "a host name",
-		"version: STSv1\nmode: enforce\nmx: *.*.x.se\nmax_age: 1\n": "a host name",
-		"<html>\n<body>not found</body></html>":                     "key: value",
+		"mode : none\nversion: STSv1\nmax_age: 1\n":                        "a key of letters",
+		" mode: none\nversion: STSv1\nmax_age: 1\n":                        "a key of letters",
+		"mode: none\nversion: STSv1\nmax_age: 1\n: x":                      "a key of letters",
+		strings.Repeat("x: y\n", 14000):                                    "64 KiB at most",
+		none + "x: " + strings.Repeat("y", 64<<10-len(none)-2):             "64 KiB at most",
+		none + "x: caf\xe9\n":                                              "a key of letters",
+		none + "x: a\tb\n":                                                 "a key of letters",
+		"version: STSv1\nmode: none\nmax_age: 00000086400\n":               "31557600",
+		"version: STSv1\nmode: enforce\nmx: " + name254 + "\nmax_age: 1\n": "a host name",
+		"version: STSv2\nmode: none\nmax_age: 1\n":                         "version: STSv1",
+		"version: STSv1\nmode: report\nmax_age: 1\n":                       "mode: enforce",
+		"version: STSv1\nmode: none\n":                                     "a line max_age",
+		"version: STSv1\nmax_age: 1\n":                                     "a line mode",
+		"version: STSv1\nmode: none\nmax_age: 31557601\n":                  "31557600",
+		"version: STSv1\nmode: none\nmax_age: -1\n":                        "31557600",
+		"version: STSv1\nmode: enforce\nmax_age: 1\n":                      "a line mx",
+		"version: STSv1\nmode: enforce\nmx: a b\nmax_age: 1\n":             "a host name",
+		"version: STSv1\nmode: enforce\nmx: *.*.x.se\nmax_age: 1\n":        "a host name",
+		"<html>\n<body>not found</body></html>":                            "key: value",
 	} {
 		_, err := ParsePolicy(body)
 		var syntaxError *SyntaxError
@@ -55,8 +65,16 @@ func TestParsePolicy(t *testing.T) {
 
 func TestValidate(t *testing.T) {
 	good := Policy{Mode: Enforce, MaxAge: time.Hour, MX: []string{"mx.example.com"}}
-	if err := good.Validate(); err != nil {
-		t.Error(err)
+	longest := good
+	longest.Extensions = []Extension{{"x", "ä b"}, {"y", ""}}
+	longest.Extensions[1].Value = strings.Repeat("y", 64<<10-len(longest.String()))
+	for _, p := range []Policy{good, longest} {
+		if err := p.Validate(); err != nil {
+			t.Error(err)
+		}
+		if _, err := ParsePolicy(p.String()); err != nil {
+			t.Error(err)
+		}
 	}
 	for name, change := range map[string]func(*Policy){
 		"mode":     func(p *Policy) { p.Mode = "strict" },
@@ -64,6 +82,13 @@ func TestValidate(t *testing.T) {
 		"bad mx":   func(p *Policy) { p.MX = []string{"mx.example.com."} },
 		"too long": func(p *Policy) { p.MaxAge = MaxMaxAge + time.Second },
 		"negative": func(p *Policy) { p.MaxAge = -time.Second },
+		"a line":   func(p *Policy) { p.Extensions = []Extension{{"x\r\nmode", "none"}} },
+		"no value": func(p *Policy) { p.Extensions = []Extension{{"x", ""}} },
+		"a space":  func(p *Policy) { p.Extensions = []Extension{{"x", "y "}} },
+		"no text":  func(p *Policy) { p.Extensions = []Extension{{"x", "\xff"}} },
+		"reserved": func(p *Policy) { p.Extensions = []Extension{{"mode", "none"}} },
+		"as mx":    func(p *Policy) { p.Extensions = []Extension{{"mx", "a.se"}} },
+		"too big":  func(p *Policy) { *p = longest; p.MX = []string{"mxx.example.com"} },
 		"fraction": func(p *Policy) { p.MaxAge = time.Millisecond },
 	} {
 		p := good
@@ -77,7 +102,7 @@ func TestCovers(t *testing.T) {
 	p := Policy{MX: []string{"mx1.example.com", "*.Example.NET"}}
 	for host, want := range map[string]bool{
 		"mx1.example.com": true, "MX1.example.com.": true, "mx2.example.com": false,
-		"a.example.net": true, "example.net": false, "a.b.example.net": false, "": false, "com": false,
+		"a.example.net": true, "example.net": false, "a.b.example.net": false, ".example.net": false, "": false, "com": false,
 	} {
 		if p.Covers(host) != want {
 			t.Errorf("%q: got %v", host, !want)
@@ -91,8 +116,17 @@ func TestRecord(t *testing.T) {
 		t.Errorf("got %v, %v", r, err)
 	}
 	for text, want := range map[string]string{
-		"v=STSv2; id=1":                          "v=STSv1 first",
-		"v=STSv1":                                "the tag id",
+		"v=STSv2; id=1":                          "v=STSv1 and a semicolon first",
+		"v=STSv1":                                "v=STSv1 and a semicolon first",
+		" v=STSv1; id=1":                         "v=STSv1 and a semicolon first",
+		"v = STSv1; id=1":                        "v=STSv1 and a semicolon first",
+		"v=STSv1\n; id=1":                        "v=STSv1 and a semicolon first",
+		"V=STSv1; id=1":                          "v=STSv1 and a semicolon first",
+		"v=STSv1;":                               "the tag id",
+		"v=STSv1; ID=1":                          "the tag id",
+		"v=STSv1; id =1":                         "name=value",
+		"v=STSv1; id= 1":                         "name=value",
+		"v=STSv1; id=1\n":                        "1 to 32",
 		"v=STSv1; id=":                           "1 to 32",
 		"v=STSv1; id=a-b":                        "1 to 32",
 		"v=STSv1; id=" + strings.Repeat("a", 33): "1 to 32",
@@ -102,8 +136,16 @@ func TestRecord(t *testing.T) {
 			t.Errorf("%q: got %v, want %q", text, err, want)
 		}
 	}
-	if !Same("v=STSv1; id=1", "v=STSv1;id=1;") || Same("v=STSv1; id=1", "v=STSv1; id=2") || Same("v=STSv1;", "v=STSv1") {
-		t.Error("Same compares the ids")
+	for other, same := range map[string]bool{
+		"v=STSv1;id=1;": true, "v=STSv1 ; \tid=1 ;": true, "v=STSv1; x=y; id=1": true,
+		"v=STSv1; id=2": false, " v=STSv1; id=1": false, "v = STSv1; id=1": false, "v=STSv1; id = 1": false, "v=STSv1\n; id=1": false,
+	} {
+		if Same("v=STSv1; id=1", other) != same {
+			t.Errorf("Same of %q: got %v", other, !same)
+		}
+	}
+	if Same("v=STSv1;", "v=STSv1; ") {
+		t.Error("a broken record is like no other")
 	}
 }
 
@@ -147,11 +189,11 @@ func FuzzParsePolicy(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if err := p.Validate(); err != nil {
-			t.Fatalf("%q: %v", body, err)
-		}
 		if len(p.String()) > MaxPolicy {
 			return // CRLF and the space behind the colon have made it longer
+		}
+		if err := p.Validate(); err != nil {
+			t.Fatalf("%q: %v", body, err)
 		}
 		again, err := ParsePolicy(p.String())
 		if err != nil || again.String() != p.String() {

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/maildomain/maildomain-operator/mailauth/internal/syntax"
 )
@@ -107,9 +108,11 @@ func ParsePolicy(body string) (Policy, error) {
 	return p, nil
 }
 
-// isExtension: a field that senders ignore, as the grammar has it.
+// isExtension: a field that senders ignore, as the grammar has it: visible characters in UTF-8, with
+// spaces between them.
 func isExtension(name, value string) bool {
-	return syntax.IsExtensionName(name) && value != "" && !strings.ContainsFunc(value, func(c rune) bool { return c < ' ' || c == 0x7f })
+	return syntax.IsExtensionName(name) && value != "" && value == strings.Trim(value, " ") && utf8.ValidString(value) &&
+		!strings.ContainsFunc(value, func(c rune) bool { return c < ' ' || c == 0x7f })
 }
 
 // String returns the policy file, with CRLF at the end of each line.
@@ -141,6 +144,14 @@ func (p Policy) Validate() error {
 			return fmt.Errorf("mx %q: want a host name, or *. and a host name (%s)", mx, policyRef)
 		}
 	}
+	for _, e := range p.Extensions {
+		if slices.Contains([]string{"version", "mode", "max_age", "mx"}, e.Name) || !isExtension(e.Name, e.Value) {
+			return fmt.Errorf("field %q with %q: want a key of its own, of 32 letters, digits, _, - and . at most, and a value (%s)", e.Name, e.Value, policyRef)
+		}
+	}
+	if size := len(p.String()); size > MaxPolicy {
+		return fmt.Errorf("a file of %d octets: want 64 KiB at most (RFC 8461 §3.3)", size)
+	}
 	return nil
 }
 
@@ -152,15 +163,15 @@ func (p Policy) ID() string {
 }
 
 // Covers reports whether the host of an MX record is one of the policy's (RFC 8461 §4.1): by
-// name, or by a wildcard that stands for exactly one label.
+// name, or by a wildcard that stands for exactly one label. Both are in A-labels, as DNS has them.
 func (p Policy) Covers(host string) bool {
 	host = fold(host)
-	_, parent, dotted := strings.Cut(host, ".")
+	label, parent, _ := strings.Cut(host, ".")
 	return slices.ContainsFunc(p.MX, func(pattern string) bool {
 		pattern = fold(pattern)
 		suffix, wild := strings.CutPrefix(pattern, "*.")
 		if wild {
-			return dotted && parent == suffix
+			return label != "" && parent == suffix
 		}
 		return host == pattern
 	})

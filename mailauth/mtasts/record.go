@@ -1,6 +1,7 @@
 package mtasts
 
 import (
+	"github.com/maildomain/maildomain-operator/mailauth"
 	"github.com/maildomain/maildomain-operator/mailauth/internal/syntax"
 )
 
@@ -17,17 +18,18 @@ type Record struct {
 type Extension struct{ Name, Value string }
 
 // SyntaxError says where a record or policy is broken, what was expected, and which section wants it.
-type SyntaxError = syntax.Error
+type SyntaxError = mailauth.SyntaxError
 
-var format = syntax.Format{Record: "MTA-STS record", Ref: "RFC 8461 §3.1", Version: "STSv1"}
+var format = syntax.Format{Record: "MTA-STS record", Ref: "RFC 8461 §3.1", Version: "STSv1", Literal: true}
 
-// IsRecord reports whether txt is meant to be an MTA-STS record, well-formed or not.
+// IsRecord reports whether txt is an MTA-STS record, well-formed or not: it begins with v=STSv1 and
+// a semicolon. Senders discard all others at the name before they count (RFC 8461 §3.1).
 func IsRecord(txt string) bool { return format.Is(txt) }
 
 // ParseRecord reads a TXT record. The error is a *SyntaxError.
 func ParseRecord(txt string) (Record, error) {
 	if !IsRecord(txt) {
-		return Record{}, format.Fail(0, txt, "v=STSv1 first")
+		return Record{}, format.Fail(0, txt, "v=STSv1 and a semicolon first")
 	}
 	tags, err := format.Parse(txt)
 	if err != nil {

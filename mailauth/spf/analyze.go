@@ -16,7 +16,10 @@ const walkLimit = 4 * MaxLookups
 // Analysis is what a record costs and whom it lets pass, whatever the message.
 type Analysis struct {
 	Lookups int // terms that ask DNS, with all behind them; the limit is MaxLookups
-	Voids   int // of these, the ones that get nothing; the limit is MaxVoids
+	// Voids are the lookups of these that get nothing, for a host of the family that gets nothing
+	// more often: a asks for A or for AAAA, as the host delivers over IPv4 or IPv6. The limit is
+	// MaxVoids.
+	Voids int
 
 	// Terms are the terms of the record that ask DNS, in order, each with the record behind it.
 	Terms []Term
@@ -26,8 +29,9 @@ type Analysis struct {
 	// was not answered, or takes a part out of a network.
 	Partial bool
 
-	// Findings are what the walk has found. A lint.Error among them means that some receiver ends
-	// in permerror (RFC 7208 §2.6.7).
+	// Findings are what the walk has found. A lint.Error among them means that receivers end in
+	// permerror (RFC 7208 §2.6.7). If only mail over IPv6 ends so, and the record lets no host pass
+	// that way behind the third void lookup, it is the warning SPF-VOIDS-IPV6.
 	Findings []lint.Finding
 	// Unanswered are the questions that got no answer: of these nothing is known.
 	Unanswered []string
@@ -41,7 +45,7 @@ type Term struct {
 	Terms   []Term // of that record
 }
 
-// OK reports whether the record evaluates without any error.
+// OK reports whether the record evaluates without any error, with the exception that Findings has.
 func (a Analysis) OK() bool { return len(a.Errors()) == 0 && len(a.Unanswered) == 0 }
 
 // Errors are the findings for which some receiver ends in permerror.
@@ -75,16 +79,30 @@ func Analyze(ctx context.Context, resolver Resolver, domain string, record Recor
 	} else if a.Lookups >= highLookups {
 		w.find("SPF-LOOKUPS-HIGH", "%d of %d lookups: %s", a.Lookups, MaxLookups, a.Costs())
 	}
-	if a.Voids > MaxVoids {
-		w.find("SPF-VOIDS-EXCEEDED", "%d of the names that the record asks for have nothing, and %d are allowed: %s", a.Voids, MaxVoids, strings.Join(w.voids, ", "))
-	} else if a.Voids > 0 {
-		w.find("SPF-VOID", "%s: nothing stands there", strings.Join(w.voids, ", "))
-	}
+	w.judgeVoids()
 	if record.Exp != "" && !hasMacro(record.Exp) {
 		w.explanation(record.Exp)
 	}
 	a.Networks = outermost(w.passing)
 	return *a
+}
+
+// judgeVoids compares the void lookups with their limit, for the two families of hosts.
+func (w *walk) judgeVoids() {
+	w.out.Voids = max(len(w.voids4), len(w.voids6))
+	exceeded := func(code string, voids []string) {
+		w.find(code, "%d of the names that the record asks for have nothing, and %d are allowed: %s", len(voids), MaxVoids, strings.Join(voids, ", "))
+	}
+	switch {
+	case len(w.voids4) > MaxVoids:
+		exceeded("SPF-VOIDS-EXCEEDED", w.voids4)
+	case w.tooLate6:
+		exceeded("SPF-VOIDS-EXCEEDED", w.voids6)
+	case len(w.voids6) > MaxVoids:
+		exceeded("SPF-VOIDS-IPV6", w.voids6)
+	case len(w.voids) > 0:
+		w.find("SPF-VOID", "%s: nothing stands there", strings.Join(w.voids, ", "))
+	}
 }
 
 // highLookups leaves a provider that adds an include or two no room.
@@ -94,9 +112,12 @@ type walk struct {
 	ctx      context.Context
 	resolver Resolver
 	out      Analysis
-	voids    []string // names that have nothing, each with its type
-	passing  []netip.Prefix
-	decided  int // networks in all scopes; each new one is compared with them
+	// The lookups that get nothing, each with its type: for a host of any family, and for one that
+	// delivers over IPv4 and over IPv6.
+	voids, voids4, voids6 []string
+	tooLate6              bool // IPv6 hosts pass, but by terms behind too many void lookups
+	passing               []netip.Prefix
+	decided               int // networks in all scopes; each new one is compared with them
 }
 
 // scope is one record under evaluation: the domain's own with those that redirect leads to, or
@@ -156,17 +177,22 @@ func (w *walk) record(domain string, r Record, in *scope) (terms []Term) {
 
 // host notes that a term matches the network, unless an earlier one has decided.
 func (w *walk) host(network netip.Prefix, in, refuses *scope) {
+	// inner: the scope is below the one that refuses. What it has decided of a part of the network
+	// keeps the refusal from that part.
+	inner := true
 	for s := in; s != nil; s = s.parent {
+		inner = inner && s != refuses
 		for _, d := range s.decided {
 			if contains(d, network) {
 				return
 			}
-			w.out.Partial = w.out.Partial || refuses == nil && d.Overlaps(network)
+			w.out.Partial = w.out.Partial || inner && d.Overlaps(network)
 		}
 	}
 	switch {
 	case refuses == nil:
 		w.passing = append(w.passing, network)
+		w.tooLate6 = w.tooLate6 || network.Addr().Is6() && len(w.voids6) > MaxVoids
 	case w.decided == maxCompared:
 		w.out.Partial = true
 	default:
@@ -193,6 +219,10 @@ func (w *walk) mechanism(t *Term, domain string, m Mechanism, in, refuses *scope
 		return
 	}
 	name = strings.TrimSuffix(name, ".")
+	// Nobody asks DNS for what is no name: nothing matches (RFC 7208 §4.8).
+	if !isName(name) && m.Name != Include {
+		return
+	}
 	switch m.Name {
 	case Include:
 		w.follow(t, name, &scope{parent: in, path: slices.Clone(in.path), refuses: refuses})
@@ -201,54 +231,67 @@ func (w *walk) mechanism(t *Term, domain string, m Mechanism, in, refuses *scope
 	case Exists:
 		// Without a macro it matches every host or none.
 		addrs, err := w.resolver.LookupNetIP(w.ctx, "ip4", fqdn(name))
-		w.answered(t.Text, "A", name, err)
+		w.answered(t.Text, "A", name, len(addrs), err)
 		if len(addrs) > 0 {
 			w.everyone(in, refuses)
 		}
 	case MX:
-		hosts, err := w.resolver.LookupMX(w.ctx, fqdn(name))
-		if len(hosts) == 0 {
-			w.answered(t.Text, "MX", name, err)
-		}
-		if len(hosts) > MaxMXHosts {
-			w.find("SPF-MX-HOSTS-EXCEEDED", "%s: %s has %d MX hosts, and %d are allowed", m, name, len(hosts), MaxMXHosts)
-			return
-		}
-		for _, mx := range hosts {
-			if host := strings.TrimSuffix(mx.Host, "."); host != "" {
-				w.addresses(t.Text, m, host, false, in, refuses)
-			}
-		}
+		w.exchangers(t.Text, m, name, in, refuses)
 	}
 }
 
-// addresses looks up both families, of which a receiver asks for one. Nothing in either is a
-// void lookup, if they count.
-func (w *walk) addresses(term string, m Mechanism, host string, counts bool, in, refuses *scope) {
+// exchangers looks at the hosts of mechanism mx.
+func (w *walk) exchangers(term string, m Mechanism, name string, in, refuses *scope) {
+	hosts, err := w.resolver.LookupMX(w.ctx, fqdn(name))
+	if known := w.answered(term, "MX", name, len(hosts), err); !known || len(hosts) == 0 {
+		return
+	}
+	if len(hosts) > MaxMXHosts {
+		w.find("SPF-MX-HOSTS-EXCEEDED", "%s: %s has %d MX hosts, and %d are allowed", m, name, len(hosts), MaxMXHosts)
+		return
+	}
 	found := false
-	for _, family := range []struct{ network, rrtype, bits string }{{"ip4", "A", m.Bits4}, {"ip6", "AAAA", m.Bits6}} {
+	for _, mx := range hosts {
+		// The null MX (RFC 7505) is no name.
+		if host := strings.TrimSuffix(mx.Host, "."); isName(host) && w.addresses(term, m, host, false, in, refuses) {
+			found = true
+		}
+	}
+	if !found {
+		w.find("SPF-MX-EMPTY", "%s: no MX host of %s has an address", m, name)
+	}
+}
+
+// addresses looks up both families, of which a receiver asks for one: that of the host that
+// delivers. Nothing there is a void lookup, if they count. found is false if neither has any.
+func (w *walk) addresses(term string, m Mechanism, host string, counts bool, in, refuses *scope) (found bool) {
+	var voids []string
+	for _, family := range []struct {
+		network, rrtype, bits string
+		voids                 *[]string
+	}{{"ip4", "A", m.Bits4, &w.voids4}, {"ip6", "AAAA", m.Bits6, &w.voids6}} {
 		addrs, err := w.resolver.LookupNetIP(w.ctx, family.network, fqdn(host))
 		if err != nil && !isNotFound(err) {
-			w.answered(term, family.rrtype, host, err)
+			w.unanswered(term, family.rrtype, host)
 			found = true // perhaps
 			continue
 		}
+		if what := family.rrtype + " of " + host; len(addrs) == 0 && counts {
+			*family.voids = append(*family.voids, what)
+			voids = append(voids, what)
+		}
 		for _, addr := range addrs {
 			found = true
-			addr = addr.Unmap().WithZone("")
+			addr = addr.Unmap()
 			if network, err := addr.Prefix(prefixLen(family.bits, addr.BitLen())); err == nil {
 				w.host(network, in, refuses)
 			}
 		}
 	}
-	if !found && counts {
-		w.void("A and AAAA", host)
+	if len(voids) == 2 {
+		w.voids = append(w.voids, "A and AAAA of "+host)
 	}
-}
-
-func (w *walk) void(what, name string) {
-	w.out.Voids++
-	w.voids = append(w.voids, what+" of "+name)
+	return found
 }
 
 // follow walks the record that an include or a redirect leads to.
@@ -264,9 +307,14 @@ func (w *walk) follow(t *Term, name string, in *scope) {
 		w.find("SPF-LOOP", "%s leads back to %s, in a circle", t.Text, name)
 		return
 	}
-	texts, err := w.resolver.LookupTXT(w.ctx, fqdn(name))
-	if !w.answered(t.Text, "TXT", name, err) {
-		return
+	// §4.3: what is no name of two labels at least has no record, and nobody asks for it.
+	var texts []string
+	if isName(name) && strings.Contains(name, ".") {
+		var err error
+		texts, err = w.resolver.LookupTXT(w.ctx, fqdn(name))
+		if !w.answered(t.Text, "TXT", name, len(texts), err) {
+			return
+		}
 	}
 	records := slices.DeleteFunc(slices.Clone(texts), func(txt string) bool { return !IsRecord(txt) })
 	switch len(records) {
@@ -284,22 +332,33 @@ func (w *walk) follow(t *Term, name string, in *scope) {
 		return
 	}
 	t.Terms = w.record(name, record, in)
+	if in.parent == nil { // by redirect: the end of this record decides about other hosts
+		if code, last := record.others(); code == "SPF-NO-ALL" || code == "SPF-NEUTRAL-ALL" {
+			w.find(code, "%s: %s", t.Text, last)
+		}
+	}
 }
 
-// answered takes note of a lookup that got nothing; false is that nothing is known.
-func (w *walk) answered(term, what, name string, err error) bool {
+// answered takes note of a lookup that got nothing, whatever family the host is of; false is
+// that nothing is known.
+func (w *walk) answered(term, what, name string, count int, err error) bool {
 	switch {
-	case err == nil:
-		return true
-	case isNotFound(err):
-		w.void(what, name)
-		return true
+	case count > 0:
+	case err == nil, isNotFound(err):
+		void := what + " of " + name
+		w.voids, w.voids4, w.voids6 = append(w.voids, void), append(w.voids4, void), append(w.voids6, void)
+	default:
+		w.unanswered(term, what, name)
+		return false
 	}
+	return true
+}
+
+func (w *walk) unanswered(term, what, name string) {
 	w.out.Partial = true
 	if text := fmt.Sprintf("%s: no answer to the question for %s of %s", term, what, name); !slices.Contains(w.out.Unanswered, text) {
 		w.out.Unanswered = append(w.out.Unanswered, text)
 	}
-	return false
 }
 
 // explanation looks at what exp leads to; whatever is wrong there, mail is judged all the same.

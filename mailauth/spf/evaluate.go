@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -83,6 +82,9 @@ func (ev Evaluator) Evaluate(ctx context.Context, ip netip.Addr, mailFrom, helo 
 	if mailFrom == "" {
 		mailFrom = e.helo
 	}
+	if len(mailFrom) > maxPath || len(helo) > maxPath {
+		return Evaluation{Result: None, Err: fmt.Errorf("a sender of %d octets and a host name of %d: want %d at most, as SMTP has them", len(mailFrom), len(helo), maxPath)}
+	}
 	e.local, e.sender = "postmaster", strings.TrimSuffix(mailFrom, ".") // §4.3
 	if at := strings.LastIndexByte(e.sender, '@'); at >= 0 {
 		if at > 0 {
@@ -97,6 +99,11 @@ func (ev Evaluator) Evaluate(ctx context.Context, ip netip.Addr, mailFrom, helo 
 	}
 	return out
 }
+
+// maxPath is the length of a command line of SMTP (RFC 5321 §4.5.3.1.4). The 64 octets of a local part
+// and the 255 of a domain are the least that a host has to take (§4.5.3.1): longer local parts are
+// common.
+const maxPath = 512
 
 // evaluation is one run of check_host.
 type evaluation struct {
@@ -221,12 +228,12 @@ func (e *evaluation) count(domain, term string) *stop {
 	return nil
 }
 
-// answered judges the error of a term's question: nothing there is a void lookup (§4.6.4).
-func (e *evaluation) answered(what, name string, err error) *stop {
+// answered judges the answer to a term's question: nothing there is a void lookup (§4.6.4).
+func (e *evaluation) answered(what, name string, count int, err error) *stop {
 	switch {
-	case err == nil:
+	case count > 0:
 		return nil
-	case !isNotFound(err):
+	case err != nil && !isNotFound(err):
 		return unanswered(what, name, err)
 	}
 	e.voids++
@@ -258,7 +265,7 @@ func (e *evaluation) match(m Mechanism, domain string, level int) (bool, *stop) 
 	case PTR:
 		names := e.validated()
 		if e.nameless {
-			return false, e.answered("PTR", e.ip.String(), &net.DNSError{IsNotFound: true})
+			return false, e.answered("PTR", e.ip.String(), 0, nil)
 		}
 		return slices.ContainsFunc(names, func(n string) bool { return within(n, name) }), nil
 	case Exists:
@@ -266,7 +273,7 @@ func (e *evaluation) match(m Mechanism, domain string, level int) (bool, *stop) 
 			return false, nil
 		}
 		addrs, err := e.Resolver.LookupNetIP(e.ctx, "ip4", fqdn(name)) // §5.7: A, whatever the host's family
-		return len(addrs) > 0, e.answered("A", name, err)
+		return len(addrs) > 0, e.answered("A", name, len(addrs), err)
 	}
 	return false, permError("%s in the record of %s is unknown", m.Name, domain)
 }
@@ -303,7 +310,7 @@ func (e *evaluation) matchHost(m Mechanism, name string) (bool, *stop) {
 		return false, nil
 	}
 	addrs, err := e.Resolver.LookupNetIP(e.ctx, e.network(), fqdn(name))
-	if failed := e.answered(e.rrtype(), name, err); failed != nil {
+	if failed := e.answered(e.rrtype(), name, len(addrs), err); failed != nil {
 		return false, failed
 	}
 	return m.covers(addrs, e.ip), nil
@@ -315,8 +322,8 @@ func (e *evaluation) matchMX(m Mechanism, name string) (bool, *stop) {
 		return false, nil
 	}
 	hosts, err := e.Resolver.LookupMX(e.ctx, fqdn(name))
-	if err != nil && len(hosts) == 0 {
-		return false, e.answered("MX", name, err)
+	if failed := e.answered("MX", name, len(hosts), err); failed != nil {
+		return false, failed
 	}
 	if len(hosts) > MaxMXHosts {
 		return false, permError("%s has %d MX hosts, and %d are allowed", name, len(hosts), MaxMXHosts)
@@ -345,7 +352,7 @@ func (e *evaluation) validated() []string {
 	}
 	e.namesKnown = true
 	names, err := e.Resolver.LookupAddr(e.ctx, e.ip.String())
-	e.nameless = err != nil && isNotFound(err)
+	e.nameless = len(names) == 0 && (err == nil || isNotFound(err))
 	for _, name := range names[:min(len(names), MaxNames)] {
 		name = strings.TrimSuffix(name, ".")
 		if !isName(name) {
@@ -369,8 +376,18 @@ func (e *evaluation) explain(v verdict) string {
 	if err != nil || len(texts) != 1 || !isExplanation(texts[0]) {
 		return e.Explanation
 	}
-	return e.expand(texts[0], v.domain)
+	var b strings.Builder
+	for part := range e.expand(texts[0], v.domain) {
+		if b.WriteString(part); b.Len() > maxExplanation {
+			return e.Explanation
+		}
+	}
+	return b.String()
 }
+
+// maxExplanation is far more than the line of a reply that an explanation goes into (RFC 5321
+// §4.5.3.1.5), and keeps a text full of macros from growing without end.
+const maxExplanation = 4096
 
 func (e *evaluation) network() string {
 	if e.ip.Is4() {
@@ -398,7 +415,7 @@ func (m Mechanism) covers(addrs []netip.Addr, ip netip.Addr) bool {
 
 func covers(addrs []netip.Addr, ip netip.Addr, bits int) bool {
 	for _, a := range addrs {
-		if prefix, err := a.Unmap().WithZone("").Prefix(bits); err == nil && prefix.Contains(ip) {
+		if prefix, err := a.Unmap().Prefix(bits); err == nil && prefix.Contains(ip) {
 			return true
 		}
 	}

@@ -2,7 +2,9 @@ package spf
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/maildomain/maildomain-operator/mailauth/lint"
@@ -17,7 +19,7 @@ var rules = lint.Table{
 	rule("SPF-MULTIPLE", lint.Error, "more than one SPF record", "merge them into one: receivers ignore none and fail all", "RFC 7208 §3.2, §4.5"),
 	rule("SPF-VERSION", lint.Error, "a text that looks like an SPF record and is none", "begin it with v=spf1 and a space, with nothing before", "RFC 7208 §4.5"),
 	rule("SPF-SYNTAX", lint.Error, "the record can't be read", "correct the term: receivers reject the whole record", "RFC 7208 §4.6"),
-	rule("SPF-PASS-ALL", lint.Error, "every host of the world may send", "end the record with -all or ~all", "Internet.nl mail test"),
+	rule("SPF-PASS-ALL", lint.Error, "every host of the world may send", "end the record with -all or ~all, and let no other term match all hosts", "Internet.nl mail test"),
 	rule("SPF-DUPLICATE-ALL", lint.Error, "all stands more than once", "keep the one that is meant", "RFC 7208 §5.1"),
 	rule("SPF-NO-ALL", lint.Warning, "the record says nothing about other hosts", "end it with -all or ~all, or with redirect", "RFC 7208 §4.7"),
 	rule("SPF-NEUTRAL-ALL", lint.Warning, "other hosts get neutral, as without a record", "end the record with -all or ~all", "Internet.nl mail test"),
@@ -25,7 +27,7 @@ var rules = lint.Table{
 	rule("SPF-REDIRECT-WITH-ALL", lint.Warning, "redirect beside all is ignored", "remove one of the two", "RFC 7208 §6.1"),
 	rule("SPF-PTR", lint.Warning, "ptr is slow, unreliable and discouraged", "replace it by a, mx, ip4 or ip6", "RFC 7208 §5.5"),
 	rule("SPF-INCLUDE-TWICE", lint.Warning, "one domain is included more than once", "remove the later one", "RFC 7208 §4.6.4"),
-	rule("SPF-NETWORK-TWICE", lint.Warning, "a network lies within another that stands before it", "remove the later one", "RFC 7208 §3.4"),
+	rule("SPF-NETWORK-TWICE", lint.Warning, "a network lies within another one", "remove the narrower one", "RFC 7208 §3.4"),
 	rule("SPF-NETWORK-WIDE", lint.Warning, "a very wide network", "name the networks that send, at most a /16 of IPv4 each", "dmarc.org FAQ"),
 	rule("SPF-SIZE", lint.Warning, "the TXT records at the name make a long answer", "shorten them, or move others' records to names of their own", "RFC 7208 §3.4"),
 	rule("SPF-SIZE-UDP", lint.Warning, "the answer does not fit into 512 octets", "shorten the record, or split it by include", "RFC 7208 §3.4"),
@@ -36,6 +38,7 @@ var rules = lint.Table{
 	// By the walk.
 	rule(LookupsExceeded, lint.Error, "too many lookups", "remove includes, or replace them by ip4 and ip6", "RFC 7208 §4.6.4"),
 	rule("SPF-VOIDS-EXCEEDED", lint.Error, "too many lookups that get nothing", "remove the terms that ask for names without records", "RFC 7208 §4.6.4"),
+	rule("SPF-VOIDS-IPV6", lint.Warning, "too many lookups that get nothing for hosts that deliver over IPv6: they get permerror", "give the names AAAA records, or replace the terms by ip4", "RFC 7208 §4.6.4"),
 	rule("SPF-MX-HOSTS-EXCEEDED", lint.Error, "too many MX hosts under one mx", "name the hosts by ip4 and ip6", "RFC 7208 §4.6.4"),
 	rule("SPF-INCLUDE-NONE", lint.Error, "a domain that is led to has no SPF record", "correct or remove the term", "RFC 7208 §5.2, §6.1"),
 	rule("SPF-INCLUDE-MULTIPLE", lint.Error, "a domain that is led to has more than one SPF record", "have its owner remove the others, or remove the term", "RFC 7208 §4.5"),
@@ -43,6 +46,7 @@ var rules = lint.Table{
 	rule("SPF-LOOP", lint.Error, "records lead in a circle", "remove the term", "RFC 7208 §4.6.4"),
 	rule("SPF-LOOKUPS-HIGH", lint.Warning, "nearly all lookups are used up", "make room before a provider adds an include", "RFC 7208 §4.6.4"),
 	rule("SPF-VOID", lint.Warning, "a name that the record asks for has no such records", "correct or remove the term", "RFC 7208 §4.6.4"),
+	rule("SPF-MX-EMPTY", lint.Warning, "an mx that matches no host, as the MX hosts have no addresses", "correct the MX records, or remove the term", "RFC 7208 §5.4"),
 	rule("SPF-EXP", lint.Warning, "the explanation can't be used", "publish one TXT record in ASCII there, or remove exp", "RFC 7208 §6.2"),
 	rule("SPF-MACRO", lint.Info, "a term that depends on the message", "none: what it costs and matches can't be said beforehand", "RFC 7208 §7"),
 }
@@ -50,7 +54,7 @@ var rules = lint.Table{
 var rule = lint.NewRule
 
 // Rules returns the rules that Lint and Analyze judge by.
-func Rules() []lint.Rule { return rules }
+func Rules() []lint.Rule { return slices.Clone(rules) }
 
 // Subject is what Lint judges.
 type Subject struct {
@@ -64,9 +68,10 @@ type Subject struct {
 	SendsNoMail bool
 }
 
-// Lint judges what a domain publishes, the worst first as far as the rules are ordered so.
-func Lint(s Subject) []lint.Finding {
-	var out []lint.Finding
+// Lint judges what a domain publishes, the worst first.
+func Lint(s Subject) []lint.Finding { return lint.WorstFirst(judge(s)) }
+
+func judge(s Subject) (out []lint.Finding) {
 	find := func(code, format string, args ...any) { out = append(out, rules.Find(code, format, args...)) }
 	var records []string
 	for _, text := range s.Texts {
@@ -105,17 +110,40 @@ func Lint(s Subject) []lint.Finding {
 		find("SPF-PARKED", "%q", records[0])
 	}
 	out = append(out, lintTerms(record)...)
-	if s.Analysis != nil {
-		out = append(out, s.Analysis.Findings...)
+	if s.Analysis == nil {
+		return out
 	}
-	return out
+	if family := wholeFamily(s.Analysis.Networks); family != "" && !slices.ContainsFunc(out, func(f lint.Finding) bool { return f.Code == "SPF-PASS-ALL" }) {
+		find("SPF-PASS-ALL", "all of %s passes", family)
+	}
+	return append(out, s.Analysis.Findings...)
+}
+
+// wholeFamily is the family of which all addresses are in the networks, "" if there is none.
+func wholeFamily(networks []netip.Prefix) string {
+	var joined []netip.Prefix // sorted, with every two halves put together
+	for _, n := range networks {
+		for len(joined) > 0 && n.Bits() > 0 {
+			before := joined[len(joined)-1]
+			if whole, err := n.Addr().Prefix(n.Bits() - 1); before.Bits() == n.Bits() && err == nil && whole.Contains(before.Addr()) {
+				joined, n = joined[:len(joined)-1], whole
+				continue
+			}
+			break
+		}
+		if n.Bits() == 0 {
+			return map[bool]string{true: "IPv4", false: "IPv6"}[n.Addr().Is4()]
+		}
+		joined = append(joined, n)
+	}
+	return ""
 }
 
 // lintTerms judges what the record says by itself.
 func lintTerms(r Record) (out []lint.Finding) {
 	find := func(code, format string, args ...any) { out = append(out, rules.Find(code, format, args...)) }
 	var all *Mechanism
-	var networks []netip.Prefix
+	var networks []netip.Prefix // of the mechanisms; of some there is none, which neither holds nor is held
 	included := map[string]bool{}
 	for i, m := range r.Mechanisms {
 		if all != nil {
@@ -138,43 +166,80 @@ func lintTerms(r Record) (out []lint.Finding) {
 			}
 			included[name] = true
 		}
-		if network, ok := m.Network(); ok {
-			for _, before := range networks {
-				if contains(before, network) {
-					find("SPF-NETWORK-TWICE", "%s within %s", m, before)
-					break
-				}
-			}
-			if m.result() == Pass && network.Bits() < map[string]int{IP4: widest4, IP6: widest6}[m.Name] {
-				find("SPF-NETWORK-WIDE", "%s", m)
-			}
-			if len(networks) < maxCompared {
-				networks = append(networks, network)
+		if m.isWide() {
+			find("SPF-NETWORK-WIDE", "%s", m)
+		}
+		network, _ := m.Network()
+		if networks = append(networks, network); i < maxCompared {
+			if within, by := nested(r.Mechanisms, networks); by >= 0 {
+				find("SPF-NETWORK-TWICE", "%s within %s", r.Mechanisms[within], r.Mechanisms[by])
 			}
 		}
 	}
-	switch {
-	case all == nil && r.Redirect == "":
-		find("SPF-NO-ALL", "%q", r)
-	case all == nil:
-	case all.result() == Pass:
-		find("SPF-PASS-ALL", "%s", all)
-	case all.result() == Neutral:
-		find("SPF-NEUTRAL-ALL", "%s", all)
+	if code, last := r.others(); code != "" {
+		find(code, "%s", last)
 	}
 	if all != nil && r.Redirect != "" {
 		find("SPF-REDIRECT-WITH-ALL", "redirect=%s beside %s", r.Redirect, all)
 	}
 	for _, m := range r.Unknown {
+		if m.asksForReports() {
+			continue
+		}
 		find("SPF-UNKNOWN-MODIFIER", "%s=%s", m.Name, m.Value)
 	}
 	return out
 }
 
+// others is the code of what is wrong with the end of the record, which decides about hosts that
+// nothing else matches, and that end.
+func (r Record) others() (code, last string) {
+	at := slices.IndexFunc(r.Mechanisms, func(m Mechanism) bool { return m.Name == All })
+	switch {
+	case at < 0 && r.Redirect == "":
+		return "SPF-NO-ALL", fmt.Sprintf("%q", r)
+	case at < 0:
+	case r.Mechanisms[at].result() == Pass:
+		return "SPF-PASS-ALL", r.Mechanisms[at].String()
+	case r.Mechanisms[at].result() == Neutral:
+		return "SPF-NEUTRAL-ALL", r.Mechanisms[at].String()
+	}
+	return "", ""
+}
+
+// isWide reports whether a mechanism lets a network pass that is wider than any sender has.
+func (m Mechanism) isWide() bool {
+	if m.result() != Pass {
+		return false
+	}
+	switch m.Name {
+	case IP4, IP6, A, MX:
+		return prefixLen(m.Bits4, widest4) < widest4 || prefixLen(m.Bits6, widest6) < widest6
+	}
+	return false
+}
+
+// nested finds a network that makes no difference: the last one within an earlier one; or an
+// earlier one within the last, if all terms from the one to the other have the same result.
+func nested(mechanisms []Mechanism, networks []netip.Prefix) (within, by int) {
+	last := len(networks) - 1
+	for i, earlier := range networks[:last] {
+		if contains(earlier, networks[last]) {
+			return last, i
+		}
+	}
+	for i := last - 1; i >= 0 && mechanisms[i].result() == mechanisms[last].result(); i-- {
+		if contains(networks[last], networks[i]) {
+			return i, last
+		}
+	}
+	return -1, -1
+}
+
 const (
 	widest4     = 16
 	widest6     = 32   // what one holder usually gets
-	maxCompared = 1000 // networks that are compared with each other: a record of 64 KiB holds more
+	maxCompared = 1000 // terms that are compared with each other: a record of 64 KiB holds more
 	maxAnswer   = 450  // §3.4
 	maxUDP      = 512  // RFC 1035 §4.2.1
 )

@@ -1,6 +1,7 @@
 package spf
 
 import (
+	"iter"
 	"net/url"
 	"slices"
 	"strconv"
@@ -17,8 +18,8 @@ func isDomainSpec(s string) bool {
 		return true
 	}
 	s = strings.TrimSuffix(s[last:], ".")
-	dot := strings.LastIndexByte(s, '.')
-	return dot >= 0 && (dot > 0 || last > 0) && isTopLabel(s[dot+1:])
+	dot := strings.LastIndexByte(s, '.') // the macro-string before it may be empty
+	return dot >= 0 && isTopLabel(s[dot+1:])
 }
 
 // isTopLabel: letters, digits and inner hyphens, not digits alone.
@@ -117,8 +118,19 @@ func (e *evaluation) target(spec, domain string) string {
 	if spec == "" {
 		return domain
 	}
-	name := strings.TrimSuffix(e.expand(spec, domain), ".")
-	for len(name) > maxName { // §7.3: labels go from the left
+	var name []byte
+	for part := range e.expand(spec, domain) {
+		name = append(name, part...)
+		if len(name) > 16*maxName {
+			name = append(name[:0], name[len(name)-maxName-2:]...) // labels go from the left, see below
+		}
+	}
+	return cutLabels(strings.TrimSuffix(string(name), "."))
+}
+
+// cutLabels takes labels from the left until the name is short enough (§7.3).
+func cutLabels(name string) string {
+	for len(name) > maxName {
 		_, rest, found := strings.Cut(name, ".")
 		if !found {
 			return ""
@@ -128,33 +140,35 @@ func (e *evaluation) target(spec, domain string) string {
 	return name
 }
 
-// expand puts in what the macros of a checked macro-string stand for (§7.2). domain is that of
-// the record that holds it.
-func (e *evaluation) expand(s, domain string) string {
-	if !hasMacro(s) {
-		return s
-	}
-	var b strings.Builder
-	for {
-		before, rest, found := strings.Cut(s, "%")
-		b.WriteString(before)
-		if !found {
-			return b.String()
+// expand puts in what the macros of a checked macro-string stand for (§7.2), part by part. domain
+// is that of the record that holds it.
+func (e *evaluation) expand(s, domain string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for s != "" {
+			before, length := s, 0
+			if i := strings.IndexByte(s, '%'); i >= 0 {
+				before = s[:i]
+				length = macroLen(s[i:], explanationLetters)
+			}
+			macro := s[len(before) : len(before)+length]
+			s = s[len(before)+length:]
+			value := ""
+			switch {
+			case length == 0:
+				s = "" // there is no further macro, as the string is checked
+			case macro[1] == '%':
+				value = "%"
+			case macro[1] == '_':
+				value = " "
+			case macro[1] == '-':
+				value = "%20"
+			default:
+				value = e.macro(macro[2:length-1], domain)
+			}
+			if !yield(before) || !yield(value) {
+				return
+			}
 		}
-		n := macroLen("%"+rest, explanationLetters)
-		switch {
-		case n == 0: // never in a checked string
-			return b.String()
-		case rest[0] == '%':
-			b.WriteByte('%')
-		case rest[0] == '_':
-			b.WriteByte(' ')
-		case rest[0] == '-':
-			b.WriteString("%20")
-		default:
-			b.WriteString(e.macro(rest[1:n-2], domain))
-		}
-		s = rest[n-1:]
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/maildomain/maildomain-operator/mailauth"
 	"github.com/maildomain/maildomain-operator/mailauth/internal/syntax"
 )
 
@@ -32,8 +33,15 @@ type Mechanism struct {
 	Bits4, Bits6 string
 }
 
-// Modifier is a term name=value that RFC 7208 does not define; receivers ignore it (§6).
+// Modifier is a term name=value that RFC 7208 does not define; receivers ignore it (§6), but for
+// the few that know ra, rp and rr (RFC 6652).
 type Modifier struct{ Name, Value string }
+
+// asksForReports: the modifiers of RFC 6652 §3.
+func (m Modifier) asksForReports() bool {
+	name := strings.ToLower(m.Name)
+	return name == "ra" || name == "rp" || name == "rr"
+}
 
 // Record is an SPF record (RFC 7208 §4.5, §4.6.1).
 type Record struct {
@@ -44,7 +52,7 @@ type Record struct {
 }
 
 // SyntaxError says where a record is broken, what was expected, and which section wants it.
-type SyntaxError = syntax.Error
+type SyntaxError = mailauth.SyntaxError
 
 const version = "v=spf1"
 
@@ -313,7 +321,8 @@ func (m Mechanism) String() string {
 }
 
 // Same reports whether both texts mean the same: the same terms in the same order, whatever
-// the spelling of names and networks. Unknown modifiers, which receivers ignore, do not count.
+// the spelling of names and networks. Unknown modifiers, which receivers ignore, do not count,
+// but those that ask for reports (RFC 6652) do.
 func Same(a, b string) bool {
 	if a == b {
 		return true
@@ -341,6 +350,11 @@ func (r Record) canonical() string {
 			}
 		}
 		c.Mechanisms = append(c.Mechanisms, m)
+	}
+	for _, m := range r.Unknown {
+		if m.asksForReports() {
+			c.Unknown = append(c.Unknown, Modifier{strings.ToLower(m.Name), m.Value})
+		}
 	}
 	return c.String()
 }

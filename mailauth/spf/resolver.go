@@ -10,6 +10,10 @@ import (
 // Resolver asks DNS; *net.Resolver is one. Names are handed to it with the dot at their end, so
 // that no search list applies. An error that is a *net.DNSError with IsNotFound says that
 // nothing of that type stands at the name; any other error says that it could not be found out.
+// An answer of nothing without an error is the same as IsNotFound.
+//
+// A *net.Resolver also reads /etc/hosts for addresses and their names, as the system is set up.
+// Where that must not count, give it a resolver that asks DNS alone.
 type Resolver interface {
 	LookupTXT(ctx context.Context, name string) ([]string, error)
 	LookupMX(ctx context.Context, name string) ([]*net.MX, error)

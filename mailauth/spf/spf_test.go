@@ -82,6 +82,8 @@ func TestSame(t *testing.T) {
 		{"v=spf1 ip6:2001:DB8::/32", "v=spf1 ip6:2001:db8:0::/32"},
 		{"v=spf1 a:Example.com/32", "v=spf1 a:example.com."},
 		{"v=spf1 mx unknown=x", "v=spf1 mx"},
+		{"v=spf1 mx ra=postmaster", "v=spf1 mx RA=postmaster"},
+		{"v=spf1 a:example.com//128", "v=spf1 a:example.com"},
 		{"v=spf1 broken!", "v=spf1 broken!"},
 	}
 	for _, pair := range same {
@@ -95,6 +97,11 @@ func TestSame(t *testing.T) {
 		{"v=spf1 exists:%{S}.example.com", "v=spf1 exists:%{s}.example.com"},
 		{"v=spf1 broken!", "v=spf1"},
 		{"v=spf1 mx/24", "v=spf1 mx//24"},
+		{"v=spf1 mx", "v=spf1 mx redirect=example.com"},
+		{"v=spf1 mx", "v=spf1 mx exp=why.example.com"},
+		{"v=spf1 mx", "v=spf1 mx ra=postmaster"},
+		{"v=spf1 mx rp=1", "v=spf1 mx rp=100"},
+		{"v=spf1 mx rr=all", "v=spf1 mx rr=e"},
 		{"v=spf1 ip4:192.0.2.0/24", "v=spf1 ip4:192.0.2.0/25"},
 	} {
 		if Same(pair[0], pair[1]) {
@@ -165,8 +172,9 @@ func TestAnalyze(t *testing.T) {
 			"fail.example": {"!"},
 			"text.example": {"no SPF here"},
 			"self.example": {"v=spf1 redirect=self.example"},
+			"case.example": {"v=spf1 include:CASE.Example -all"},
 		},
-		mx: map[string]int{"example.com": 1, "many.example": 11, "deep.example": 1},
+		mx: map[string]int{"example.com": 1, "many.example": 11, "just.example": 10, "deep.example": 1},
 		a:  map[string]bool{"deep.example": true},
 	}
 	for n := range 12 {
@@ -178,7 +186,7 @@ func TestAnalyze(t *testing.T) {
 		perm, temp     string
 	}{
 		"the talk's record":      {"v=spf1 ip4:192.0.2.0/24 mx include:smarter.se -all", 2, 0, "", ""},
-		"nested":                 {"v=spf1 include:deep.example -all", 4, 0, "", ""},
+		"nested":                 {"v=spf1 include:deep.example -all", 4, 1, "", ""},
 		"macros cost":            {"v=spf1 exists:%{i}.example.com include:%{d}.example.org ptr -all", 3, 0, "", ""},
 		"behind all":             {"v=spf1 -all include:no.example redirect=no.example", 0, 0, "", ""},
 		"no record there":        {"v=spf1 include:text.example -all", 1, 0, "has no SPF record", ""},
@@ -190,9 +198,13 @@ func TestAnalyze(t *testing.T) {
 		"a circle by redirect":   {"v=spf1 redirect=self.example", 2, 0, "circle", ""},
 		"three voids":            {"v=spf1 a:x.example a:y.example mx:z.example -all", 3, 3, "3 of the names", ""},
 		"two voids":              {"v=spf1 a:x.example mx:z.example -all", 2, 2, "", ""},
+		"a circle, capitals":     {"v=spf1 include:Case.example. -all", 2, 0, "circle", ""},
+		"dots at the end":        {"v=spf1 a:deep.example. mx:deep.example. include:smarter.se. redirect=smarter.se.", 4, 1, "", ""},
+		"a circle, dot at end":   {"v=spf1 include:self.example. -all", 2, 0, "circle", ""},
+		"just so many MX hosts":  {"v=spf1 mx:just.example -all", 1, 0, "", ""},
 		"too many MX hosts":      {"v=spf1 mx:many.example -all", 1, 0, "11 MX hosts", ""},
 		"no answer":              {"v=spf1 include:fail.example -all", 1, 0, "", "TXT of fail.example"},
-		"eleven lookups":         {"v=spf1 include:i1.example a:deep.example -all", 13, 1, "13 of 10 lookups: include:i1.example (12), a:deep.example (1)", ""},
+		"eleven lookups":         {"v=spf1 include:i1.example a:deep.example -all", 13, 2, "13 of 10 lookups: include:i1.example (12), a:deep.example (1)", ""},
 		"ten lookups, just good": {"v=spf1" + strings.Repeat(" mx", 10) + " -all", 10, 0, "", ""},
 		"one more":               {"v=spf1" + strings.Repeat(" mx", 11) + " -all", 11, 0, "11 of 10 lookups", ""},
 	}
@@ -213,6 +225,32 @@ func TestAnalyze(t *testing.T) {
 				t.Errorf("temporary errors: got %q, want one with %q", got, test.temp)
 			}
 		})
+	}
+}
+
+// Beyond some number of networks that do not pass it is not said any more which they are.
+func TestAnalyzeComparesNotWithoutEnd(t *testing.T) {
+	for n, want := range map[int]bool{maxCompared: false, maxCompared + 1: true} {
+		r := Record{Mechanisms: []Mechanism{{Name: IP4, Value: "10.255.255.255"}}}
+		for i := range n {
+			r.Mechanisms = append(r.Mechanisms, Mechanism{Result: Fail, Name: IP4, Value: fmt.Sprintf("10.0.%d.%d", i/250, i%250)})
+		}
+		if a := Analyze(t.Context(), zone{}, "example.com", r); a.Partial != want || len(a.Networks) != 1 {
+			t.Errorf("%d: partial %v, %v", n, a.Partial, a.Networks)
+		}
+		r.Mechanisms = append(r.Mechanisms, Mechanism{Result: Fail, Name: IP4, Value: "10.0.0.0"})
+		found := texts(lintTerms(r))
+		if strings.Contains(found, "SPF-NETWORK-TWICE") {
+			t.Errorf("%d: %s", n, found)
+		}
+	}
+	r := Record{Mechanisms: []Mechanism{{Name: IP4, Value: "10.0.0.0"}}}
+	for i := range maxCompared - 2 {
+		r.Mechanisms = append(r.Mechanisms, Mechanism{Name: IP4, Value: fmt.Sprintf("10.1.%d.%d", i/250, i%250)})
+	}
+	r.Mechanisms = append(r.Mechanisms, r.Mechanisms[0])
+	if found := texts(lintTerms(r)); !strings.Contains(found, "SPF-NETWORK-TWICE") {
+		t.Error(found)
 	}
 }
 

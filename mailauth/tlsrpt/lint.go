@@ -1,6 +1,7 @@
 package tlsrpt
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/maildomain/maildomain-operator/mailauth/lint"
@@ -18,7 +19,7 @@ var rules = lint.Table{
 }
 
 // Rules returns the rules that Lint judges by.
-func Rules() []lint.Rule { return rules }
+func Rules() []lint.Rule { return slices.Clone(rules) }
 
 // Subject is what Lint judges.
 type Subject struct {
@@ -28,9 +29,10 @@ type Subject struct {
 	Enforced bool
 }
 
-// Lint judges what a domain publishes.
-func Lint(s Subject) []lint.Finding {
-	var out []lint.Finding
+// Lint judges what a domain publishes, the worst first.
+func Lint(s Subject) []lint.Finding { return lint.WorstFirst(judge(s)) }
+
+func judge(s Subject) (out []lint.Finding) {
 	find := func(code, format string, args ...any) { out = append(out, rules.Find(code, format, args...)) }
 	var records []string
 	for _, text := range s.Texts {

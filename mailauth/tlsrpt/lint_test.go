@@ -19,6 +19,8 @@ func TestLint(t *testing.T) {
 	gets("TLSRPT-MISSING", texts())
 	gets("TLSRPT-MULTIPLE", texts(good, good+";"))
 	gets("TLSRPT-VERSION TLSRPT-MISSING", texts("v=tlsrptv1; rua=mailto:tls@example.org"))
+	gets("TLSRPT-VERSION TLSRPT-MISSING", texts("v=TLSRPTv1"))
+	gets("TLSRPT-VERSION", texts(good, " "+good))
 	gets("TLSRPT-SYNTAX", texts("v=TLSRPTv1; rua=tls@example.org"))
 	gets("TLSRPT-UNKNOWN-TAG", texts(good+"; ruf=x"))
 	gets("TLSRPT-OWN-DOMAIN", texts("v=TLSRPTv1; rua=mailto:tls@Example.com?x=y"))

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/maildomain/maildomain-operator/mailauth"
 	"github.com/maildomain/maildomain-operator/mailauth/internal/syntax"
 )
 
@@ -19,18 +20,18 @@ type Record struct {
 type Extension struct{ Name, Value string }
 
 // SyntaxError says where a record is broken, what was expected, and which section wants it.
-type SyntaxError = syntax.Error
+type SyntaxError = mailauth.SyntaxError
 
-var format = syntax.Format{Record: "TLS-RPT record", Ref: "RFC 8460 §3", Version: "TLSRPTv1", Repeats: "rua"}
+var format = syntax.Format{Record: "TLS-RPT record", Ref: "RFC 8460 §3", Version: "TLSRPTv1", Repeats: "rua", Literal: true}
 
-// IsRecord reports whether txt is meant to be a TLS-RPT record, well-formed or not. All others
-// at the name are ignored by senders.
+// IsRecord reports whether txt is a TLS-RPT record, well-formed or not: it begins with v=TLSRPTv1
+// and a semicolon. Senders discard all others at the name before they count (RFC 8460 §3).
 func IsRecord(txt string) bool { return format.Is(txt) }
 
 // Parse reads a record. The error is a *SyntaxError.
 func Parse(txt string) (Record, error) {
 	if !IsRecord(txt) {
-		return Record{}, format.Fail(0, txt, "v=TLSRPTv1 first")
+		return Record{}, format.Fail(0, txt, "v=TLSRPTv1 and a semicolon first")
 	}
 	tags, err := format.Parse(txt)
 	if err != nil {
@@ -45,10 +46,10 @@ func Parse(txt string) (Record, error) {
 			r.Extensions = append(r.Extensions, Extension{t.Name, t.Value})
 			continue
 		}
-		for _, uri := range syntax.List(t.Value, ",") {
+		for _, uri := range format.List(t.Value, ",") {
 			scheme, _, _ := strings.Cut(strings.ToLower(uri), ":")
-			if !syntax.IsURI(uri) || scheme != "mailto" && scheme != "https" {
-				return Record{}, format.Bad(t, "mailto: or https: URIs, with comma, semicolon and space percent-encoded")
+			if !syntax.IsURI(uri) || strings.Contains(uri, "!") || scheme != "mailto" && scheme != "https" {
+				return Record{}, format.Bad(t, "mailto: or https: URIs, with comma, semicolon, exclamation mark and space percent-encoded")
 			}
 			r.RUA = append(r.RUA, uri)
 		}

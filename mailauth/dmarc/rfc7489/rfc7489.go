@@ -1,7 +1,8 @@
 // Package rfc7489 sees DMARC as receivers of before RFC 9989 do: the organizational domain comes
 // from the public suffix list, not from a walk up the tree, and the tags np, t and psd do not
 // exist. Compare it with package dmarc to find records that the two kinds of receivers take for
-// different things.
+// different things. Of pct, by which a receiver takes a step off the policy of a part of the mail,
+// it says nothing.
 package rfc7489
 
 import (
@@ -15,10 +16,12 @@ import (
 	"golang.org/x/net/publicsuffix"
 
 	"github.com/maildomain/maildomain-operator/mailauth/dmarc"
+	"github.com/maildomain/maildomain-operator/mailauth/internal/syntax"
 )
 
 // OrganizationalDomain returns the domain one label below the public suffix (RFC 7489 §3.2), or
-// the domain itself if it is a public suffix.
+// the domain itself if it is a public suffix. The list is that of golang.org/x/net/publicsuffix, with
+// the suffixes that companies have registered for themselves; not all receivers take those.
 func OrganizationalDomain(domain string) string {
 	domain = strings.ToLower(strings.TrimSuffix(domain, "."))
 	organization, err := publicsuffix.EffectiveTLDPlusOne(domain)
@@ -48,7 +51,7 @@ func Discover(ctx context.Context, resolver dmarc.Resolver, domain string) (poli
 		if len(texts) > 1 {
 			return dmarc.None, "", nil
 		}
-		r, err := dmarc.Interpret(texts[0])
+		r, err := interpret(texts[0])
 		if err != nil {
 			return dmarc.None, "", nil
 		}
@@ -58,4 +61,15 @@ func Discover(ctx context.Context, resolver dmarc.Resolver, domain string) (poli
 		return r.Policy, name, nil
 	}
 	return dmarc.None, "", nil
+}
+
+// interpret reads a record without the tags that RFC 7489 does not know, so that they can't do harm.
+// Its grammar has p behind v (§6.4); without, the record asks for nothing but reports (§6.6.3).
+func interpret(text string) (dmarc.Record, error) {
+	format := syntax.Format{FoldNames: true}
+	tags := slices.DeleteFunc(format.Tolerate(text), func(t syntax.Tag) bool { return t.Name == "np" || t.Name == "t" || t.Name == "psd" })
+	if len(tags) < 2 || tags[1].Name != "p" {
+		tags = slices.DeleteFunc(tags, func(t syntax.Tag) bool { return t.Name == "p" || t.Name == "sp" })
+	}
+	return dmarc.Interpret(syntax.Join(tags))
 }

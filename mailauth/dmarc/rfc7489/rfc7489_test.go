@@ -23,6 +23,14 @@ func (z zone) LookupTXT(_ context.Context, name string) ([]string, error) {
 	return texts, nil
 }
 
+// counter counts questions, and has no answer to any.
+type counter int
+
+func (c *counter) LookupTXT(ctx context.Context, name string) ([]string, error) {
+	*c++
+	return zone{}.LookupTXT(ctx, name)
+}
+
 // Where the two kinds of receivers differ.
 func TestDifferences(t *testing.T) {
 	for name, test := range map[string]struct {
@@ -39,6 +47,12 @@ func TestDifferences(t *testing.T) {
 		"p for a subdomain":           {zone{"_dmarc.example.com": {"v=DMARC1; p=reject"}}, "A.example.com.", dmarc.Reject, dmarc.Reject, "example.com"},
 		"several records end it here": {zone{"_dmarc.a.example.com": {"v=DMARC1; p=none", "v=DMARC1; p=reject"}, "_dmarc.example.com": {"v=DMARC1; p=reject"}}, "a.example.com", dmarc.None, dmarc.Reject, ""},
 		"one that can't be used":      {zone{"_dmarc.example.com": {"v=DMARC1; p=x"}}, "example.com", dmarc.None, dmarc.None, ""},
+		"an np that can't be read":    {zone{"_dmarc.example.com": {"v=DMARC1; p=reject; np=x"}}, "example.com", dmarc.Reject, dmarc.None, "example.com"},
+		"p behind another tag":        {zone{"_dmarc.example.com": {"v=DMARC1; sp=none; p=reject"}}, "example.com", dmarc.None, dmarc.Reject, ""},
+		"p behind rua":                {zone{"_dmarc.example.com": {"v=DMARC1; rua=mailto:a@x.se; sp=reject; p=reject"}}, "a.example.com", dmarc.None, dmarc.Reject, "example.com"},
+		"p missing":                   {zone{"_dmarc.example.com": {"v=DMARC1; rua=mailto:a@x.se; sp=reject"}}, "a.example.com", dmarc.None, dmarc.Reject, "example.com"},
+		"an sp that can't be read":    {zone{"_dmarc.example.com": {"v=DMARC1; p=reject; sp=x"}}, "example.com", dmarc.None, dmarc.None, ""},
+		"sp at the domain itself":     {zone{"_dmarc.example.com": {"v=DMARC1; p=reject; sp=none"}}, "example.com", dmarc.Reject, dmarc.Reject, "example.com"},
 		"nothing":                     {zone{}, "example.com", dmarc.None, dmarc.None, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -51,6 +65,10 @@ func TestDifferences(t *testing.T) {
 				t.Errorf("RFC 9989: got %s (%v), want %s", got, err, test.new)
 			}
 		})
+	}
+	asked := new(counter)
+	if _, _, err := Discover(t.Context(), asked, "example.com"); err != nil || *asked != 1 {
+		t.Errorf("%d questions about a domain that is the organizational one (%v)", *asked, err)
 	}
 	if _, _, err := Discover(t.Context(), zone{"_dmarc.example.com": nil}, "a.example.com"); err == nil || errors.Is(err, context.Canceled) {
 		t.Errorf("no answer: got %v", err)

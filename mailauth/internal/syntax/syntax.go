@@ -1,30 +1,13 @@
 // Package syntax is what the record formats of e-mail security have in common: the list of
-// tag=value pairs (RFC 6376 §3.2 and its descendants), and errors that say where and why.
+// tag=value pairs (RFC 6376 §3.2 and its descendants), and the addresses of reports.
 package syntax
 
 import (
-	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/maildomain/maildomain-operator/mailauth"
 )
-
-// Error says where a text is not what the RFC wants.
-type Error struct {
-	Record string // what is broken, "SPF record"
-	Offset int    // of the part in question, in octets from 0
-	Text   string // the part
-	Want   string // what would be right there
-	Ref    string // "RFC 7208 §4.6.1"
-}
-
-func (e *Error) Error() string {
-	const shown = 80
-	text := e.Text
-	if len(text) > shown {
-		text = text[:shown] + "…"
-	}
-	return fmt.Sprintf("%s, octet %d: %q: want %s (%s)", e.Record, e.Offset, text, e.Want, e.Ref)
-}
 
 // Tag is one pair of a tag list.
 type Tag struct {
@@ -43,11 +26,24 @@ type Format struct {
 	FoldNames bool
 	// Repeats is the tag that may stand more than once, if there is one.
 	Repeats string
+	// Folded: line ends count as white space, which may also stand before the first tag, as in
+	// header fields (FWS, RFC 6376 §2.8). Of the others white space is SP and TAB.
+	Folded bool
+	// Literal: no white space stands around an equals sign, and the version is a literal that the
+	// record begins with and a semicolon follows (RFC 8461 §3.1, RFC 8460 §3).
+	Literal bool
 }
 
-// Is reports whether text is meant to be a record of the format: its first tag is the version.
-// White space may stand around the equals sign, and the value is compared letter by letter.
+// Is reports whether text is meant to be a record of the format: its first tag is the version,
+// which is compared letter by letter.
 func (f Format) Is(text string) bool {
+	if f.Literal {
+		rest, found := strings.CutPrefix(text, "v="+f.Version)
+		return found && strings.HasPrefix(f.trim(rest), ";")
+	}
+	if !f.Folded && text != "" && (text[0] == ' ' || text[0] == '\t') {
+		return false
+	}
 	first, _, _ := strings.Cut(text, ";")
 	t, ok := f.tag(first, 0)
 	return ok && t.Name == "v" && t.Value == f.Version
@@ -76,7 +72,7 @@ func (f Format) Parse(text string) ([]Tag, error) {
 		next := offset + len(part) + 1
 		t, ok := f.tag(part, offset)
 		switch {
-		case trim(part) == "":
+		case f.trim(part) == "":
 			if next <= len(text) || len(tags) == 0 {
 				return nil, f.Fail(offset, part, "a tag between the semicolons")
 			}
@@ -121,17 +117,21 @@ func (f Format) tag(part string, offset int) (Tag, bool) {
 	if equals < 0 {
 		return Tag{}, false
 	}
-	name, value := trim(part[:equals]), part[equals+1:]
+	name, value := f.trim(part[:equals]), part[equals+1:]
+	trimmed := strings.TrimLeft(value, f.space())
+	at := offset + equals + 1 + len(value) - len(trimmed)
+	if f.Literal && (!strings.HasSuffix(part[:equals], name) || trimmed != value) {
+		return Tag{}, false
+	}
 	if f.FoldNames {
 		name = strings.ToLower(name)
 	}
-	at := offset + equals + 1 + len(value) - len(strings.TrimLeft(value, space))
-	return Tag{Name: name, Value: trim(value), Offset: at}, isName(name)
+	return Tag{Name: name, Value: f.trim(value), Offset: at}, isName(name)
 }
 
 // Fail returns the error for a part of the text.
 func (f Format) Fail(offset int, text, want string) error {
-	return &Error{Record: f.Record, Offset: offset, Text: text, Want: want, Ref: f.Ref}
+	return &mailauth.SyntaxError{Record: f.Record, Offset: offset, Text: text, Want: want, Ref: f.Ref}
 }
 
 // Bad returns the error for a tag's value.
@@ -152,32 +152,12 @@ func Join(tags []Tag) string {
 }
 
 // List splits a value at the separator, without the white space around its elements.
-func List(value, separator string) []string {
+func (f Format) List(value, separator string) []string {
 	var list []string
 	for part := range strings.SplitSeq(value, separator) {
-		list = append(list, trim(part))
+		list = append(list, f.trim(part))
 	}
 	return list
-}
-
-// IsURI reports whether s can stand in a list of report addresses: a scheme, something after
-// it, and none of the characters that separate (RFC 3986 wants those encoded).
-func IsURI(s string) bool {
-	scheme, rest, found := strings.Cut(s, ":")
-	if !found || scheme == "" || rest == "" || !isLetter(scheme[0]) {
-		return false
-	}
-	for i := range len(scheme) {
-		if c := scheme[i]; !isLetter(c) && !isDigit(c) && c != '+' && c != '-' && c != '.' {
-			return false
-		}
-	}
-	for i := range len(rest) {
-		if c := rest[i]; c <= ' ' || c >= 0x7f || c == ',' || c == ';' {
-			return false
-		}
-	}
-	return true
 }
 
 // IsExtension reports whether a tag follows the grammar of extensions that MTA-STS and TLS-RPT
@@ -197,9 +177,14 @@ func IsExtension(t Tag) bool {
 // IsExtensionName reports whether an extension may have the name.
 func IsExtensionName(name string) bool { return len(name) <= 32 && isName(name) }
 
-const space = " \t\r\n"
+func (f Format) space() string {
+	if f.Folded {
+		return " \t\r\n"
+	}
+	return " \t"
+}
 
-func trim(s string) string { return strings.Trim(s, space) }
+func (f Format) trim(s string) string { return strings.Trim(s, f.space()) }
 
 // isName: letters, digits and, behind the first, "_" and the hyphen and dot of RFC 8461's names.
 func isName(s string) bool {

@@ -28,7 +28,7 @@ func (r *Reconciler) decideDMARC(ctx context.Context, s *scope) error {
 	}
 	wished := records.DMARC(s.md.Spec.DMARC)
 	inForce := r.lookForPolicy(ctx, s)
-	if s.md.Spec.DMARC.EnforcementOrDefault() == v1alpha1.EnforceImmediate || !dmarc.Stricter(wished, inForce.mildest()) {
+	if s.md.Spec.DMARC.EnforcementOrDefault() == v1alpha1.EnforceImmediate || !inForce.outdone(wished) {
 		s.want(slot, wished.String(), verdict{})
 		return nil
 	}
@@ -58,7 +58,7 @@ func (r *Reconciler) inheritance(ctx context.Context, s *scope, slot records.Slo
 	switch {
 	case err != nil:
 		return verdict{v1alpha1.ReasonServersUnreachable, fmt.Sprintf("%s: it is removed when it is known which policy would be inherited: %s", slot.Key, firstLine(err))}
-	case !dmarc.Stricter(inherited, r.lookForPolicy(ctx, s).mildest()):
+	case !r.lookForPolicy(ctx, s).outdone(inherited):
 		return verdict{}
 	}
 	if missing := r.basics(ctx, s); len(missing) > 0 {
@@ -165,16 +165,10 @@ func (p *policyInForce) applicable() []dmarc.Record {
 	return append(slices.Clone(p.own), p.inherited)
 }
 
-// mildest is what the gate compares with: no record of several can open it.
-func (p *policyInForce) mildest() dmarc.Record {
-	all := p.applicable()
-	mildest := all[0]
-	for _, record := range all[1:] {
-		if dmarc.Stricter(mildest, record) {
-			mildest = record
-		}
-	}
-	return mildest
+// outdone reports whether the record is stricter than one that receivers may apply: with several,
+// none of them opens the gate for it.
+func (p *policyInForce) outdone(record dmarc.Record) bool {
+	return slices.ContainsFunc(p.applicable(), func(now dmarc.Record) bool { return dmarc.Stricter(record, now) })
 }
 
 // demands reports whether any receiver may treat mail worse for want of a signature.

@@ -45,7 +45,7 @@ func (r *Reconciler) claimDomain(ctx context.Context, s *scope) error {
 		s.claim.verdict = verdict{v1alpha1.ReasonDomainNotClaimed, claimedByAnother(slot)}
 	case stands:
 		s.claim.held = true
-	case s.site.holder == ownerOf(s.md) && !seen.absent():
+	case s.site.holder == ownerOf(s.md) && !seen.lacks(slot, claim):
 		s.claim.held = true // no answer is no proof against it
 	case s.md.Spec.ModeOrDefault() == v1alpha1.ModeEnforce && s.provider.usable():
 		if err := r.work(ctx, s, []wish{w}); err != nil {

@@ -63,6 +63,10 @@ func (r *Reconciler) readSite(ctx context.Context, domain string) (site, error) 
 	if err != nil {
 		return site{}, fmt.Errorf("reading the claim of %s: %w", domain, err)
 	}
+	// The name is a short hash. That of another domain is neither believed nor written over.
+	if of := config.Data[siteDomain]; of != "" && of != domain {
+		return site{}, fmt.Errorf("ConfigMap %s is the site of %s, not of %s", config.Name, of, domain)
+	}
 	return site{holder: config.Data[siteHolder], config: config}, nil
 }
 

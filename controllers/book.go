@@ -11,6 +11,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -18,6 +19,7 @@ import (
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
 	"github.com/maildomain/maildomain-operator/keys"
 	"github.com/maildomain/maildomain-operator/ledger"
+	"github.com/maildomain/maildomain-operator/records"
 )
 
 const (
@@ -92,7 +94,7 @@ func openBook(ctx context.Context, reader client.Reader, md *v1alpha1.MailDomain
 // wraps errLedger, ends the pass before anything is written or made.
 func (r *Reconciler) lostLedger(ctx context.Context, s *scope) error {
 	lost := func(trace, anew string) error {
-		return fmt.Errorf("%w: Secret %s is gone, while %s: restore it from a backup; or, to begin anew with new keys, delete %s, and create the MailDomain again", errLedger, s.book.secret.Name, trace, anew)
+		return fmt.Errorf("%w: Secret %s is gone, while %s: restore it from a backup; or, to begin anew with new keys, delete %s and the record %s, and create the MailDomain again", errLedger, s.book.secret.Name, trace, anew, records.ClaimSlot(s.md.Spec.Domain).Key)
 	}
 	for _, name := range []string{s.md.SignerSecretName(), s.md.Name + "-dkim"} {
 		signer, err := r.readSigner(ctx, s.md, name)
@@ -100,19 +102,20 @@ func (r *Reconciler) lostLedger(ctx context.Context, s *scope) error {
 			return err
 		}
 		if signer.secret != nil && !signer.foreign {
-			return lost(fmt.Sprintf("Secret %s still holds keys of this MailDomain", name), "that Secret and the MailDomain")
+			return lost(fmt.Sprintf("Secret %s still holds keys of this MailDomain", name), "that Secret, the MailDomain")
 		}
 	}
 	before := s.md.Status
 	if before.DKIM != nil && len(before.DKIM.Keys) > 0 || before.MTASTS != nil && before.MTASTS.PolicyID != "" {
 		return lost("status still lists what was in it", "the MailDomain")
 	}
-	// In mode Observe status lists records that nobody here wrote, so it does not tell alone; a
-	// stored claim does.
+	// In mode Observe, and without the claim, status lists records that nobody here wrote, so it does
+	// not tell alone; a stored claim does, unless it is a namesake's.
 	stands := func(record v1alpha1.RecordStatus) bool {
 		return record.State == v1alpha1.RecordVerified || record.State == v1alpha1.RecordPublished || record.State == v1alpha1.RecordWithdrawing
 	}
-	if !slices.ContainsFunc(before.Records, stands) {
+	ready := meta.FindStatusCondition(before.Conditions, v1alpha1.ConditionReady)
+	if !slices.ContainsFunc(before.Records, stands) || ready != nil && ready.Reason == v1alpha1.ReasonDomainNotClaimed {
 		return nil
 	}
 	stored, err := r.readSite(ctx, s.md.Spec.Domain)

@@ -1,7 +1,9 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 
@@ -15,7 +17,9 @@ import (
 // servers proves nothing; that of a provider which the administrator granted does.
 //
 // To write that record with the provider's credentials is how control is proved. It is
-// written where no registry record stands, and another's is left alone.
+// written where no registry record stands, and another's is left alone. A record that was there
+// before the ledger proves nothing for it: it may have been another's, in a namespace of the same
+// name. It has to be gone once, which only who controls the zone can bring about.
 func (r *Reconciler) claimDomain(ctx context.Context, s *scope) error {
 	slot := records.ClaimSlot(s.md.Spec.Domain)
 	claim := records.NewClaim(r.OwnerID, s.md.Namespace, s.md.Name).String()
@@ -40,12 +44,22 @@ func (r *Reconciler) claimDomain(ctx context.Context, s *scope) error {
 	if s.site, err = r.readSite(ctx, s.md.Spec.Domain); err != nil {
 		return err
 	}
+	granted := s.provider.granted && s.provider.usable() // whom an administrator means needs no other proof
+	namesake := !granted && s.site.namesake(ownerOf(s.md), s.book.Proof)
+	if namesake && !others && seen.lacks(slot, claim) && s.md.Spec.ModeOrDefault() == v1alpha1.ModeEnforce {
+		namesake = false
+		if err := r.release(ctx, s); err != nil {
+			return err
+		}
+	}
 	switch {
 	case others:
 		s.claim.verdict = verdict{v1alpha1.ReasonDomainNotClaimed, claimedByAnother(slot)}
+	case namesake:
+		s.claim.verdict = verdict{v1alpha1.ReasonDomainNotClaimed, fmt.Sprintf("%s was there before Secret %s: remove that record to prove anew that the domain is yours, or restore the Secret from a backup", slot.Key, s.book.secret.Name)}
 	case stands:
 		s.claim.held = true
-	case s.site.holder == ownerOf(s.md) && !seen.absent():
+	case s.site.holder == ownerOf(s.md) && !seen.lacks(slot, claim):
 		s.claim.held = true // no answer is no proof against it
 	case s.md.Spec.ModeOrDefault() == v1alpha1.ModeEnforce && s.provider.usable():
 		if err := r.work(ctx, s, []wish{w}); err != nil {
@@ -68,9 +82,12 @@ func (r *Reconciler) claimDomain(ctx context.Context, s *scope) error {
 			s.claim.verdict.message = why.message
 		}
 	}
+	if s.writes() {
+		s.book.Proof = cmp.Or(s.book.Proof, rand.Text())
+	}
 	f := fact{slot: slot, want: claim, vantage: seen.vantage}
 	switch {
-	case stands:
+	case stands && !namesake:
 		f.state = v1alpha1.RecordVerified
 	case s.claim.held:
 		f.state, f.verdict = v1alpha1.RecordPublished, why

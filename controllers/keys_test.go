@@ -330,9 +330,11 @@ func TestALedgerThatIsGoneIsLost(t *testing.T) {
 	gone(theLedger, theSigner)
 	lost("status still lists records")
 
-	// To begin anew is possible.
+	// To begin anew is possible for whoever controls the zone.
 	w.must(w.api.Delete(t.Context(), w.get("example-com")))
 	w.apply("example-com", s)
+	w.until("example-com", "unclaimed", hasReason(v1alpha1.ConditionReady, v1alpha1.ReasonDomainNotClaimed))
+	w.must(w.dns.SetTXT("_maildomain.example.com"))
 	w.until("example-com", "ready", isReady)
 	if w.active("example-com") == selector {
 		t.Error("a selector was used twice")

@@ -74,6 +74,19 @@ func (v sight) absent() bool {
 	return answered
 }
 
+// lacks reports whether the servers prove that the wish is gone: somebody answers, and nobody with
+// the wish. What else they have there, such as a wildcard's text, does not count.
+func (v sight) lacks(slot records.Slot, wish string) bool {
+	answered := false
+	for _, a := range v.answers {
+		if shows(a, slot, wish) {
+			return false
+		}
+		answered = answered || proves(a)
+	}
+	return answered
+}
+
 // unanswered says who gave no answer about the name, in stable words; "" if everybody did who can
 // be asked from here.
 func (v sight) unanswered() string {

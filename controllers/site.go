@@ -23,6 +23,9 @@ const (
 	siteLabel  = "maildomain.dev/site"
 	siteHolder = "holder"
 	siteDomain = "domain"
+	// siteProof is the hash of the secret in the holder's ledger. The holder is a name, and another
+	// tenant can get a namespace of that name when it was deleted.
+	siteProof  = "proof"
 	sitePolicy = "policy"
 	// The Secret with the certificate: that of the holder who had the policy served.
 	siteNamespace = "namespace"
@@ -49,6 +52,17 @@ func (s site) served() (policy string, until time.Time) {
 	return s.config.Data[sitePolicy], until
 }
 
+// namesake reports whether the holder is another of the same name: its ledger is not the one that
+// the claim was made with. A claim of an older version knows of no ledger.
+func (s site) namesake(owner, proof string) bool {
+	return s.holder == owner && s.config.Data[siteProof] != "" && s.config.Data[siteProof] != proofHash(proof)
+}
+
+func proofHash(proof string) string {
+	sum := sha256.Sum256([]byte(proof))
+	return hex.EncodeToString(sum[:])
+}
+
 func siteName(domain string) string {
 	sum := sha256.Sum256([]byte(domain))
 	return "claim-" + hex.EncodeToString(sum[:8])
@@ -63,7 +77,23 @@ func (r *Reconciler) readSite(ctx context.Context, domain string) (site, error) 
 	if err != nil {
 		return site{}, fmt.Errorf("reading the claim of %s: %w", domain, err)
 	}
+	// The name is a short hash. That of another domain is neither believed nor written over.
+	if of := config.Data[siteDomain]; of != "" && of != domain {
+		return site{}, fmt.Errorf("ConfigMap %s is the site of %s, not of %s", config.Name, of, domain)
+	}
 	return site{holder: config.Data[siteHolder], config: config}, nil
+}
+
+// release takes the holder out of what is stored, and nothing of what is served.
+func (r *Reconciler) release(ctx context.Context, s *scope) error {
+	next := s.site.config.DeepCopy()
+	delete(next.Data, siteHolder)
+	delete(next.Data, siteProof)
+	if err := r.Client.Patch(ctx, next, client.MergeFromWithOptions(s.site.config, client.MergeFromWithOptimisticLock{})); err != nil {
+		return fmt.Errorf("releasing the claim of %s: %w", s.md.Spec.Domain, err)
+	}
+	s.site = site{config: next}
+	return nil
 }
 
 // writeSite stores the claim and what is to be served.
@@ -94,9 +124,9 @@ func siteData(s *scope) map[string]string {
 	if s.site.config != nil {
 		maps.Copy(data, s.site.config.Data)
 	}
-	data[siteHolder], data[siteDomain] = ownerOf(s.md), s.md.Spec.Domain
+	data[siteHolder], data[siteDomain], data[siteProof] = ownerOf(s.md), s.md.Spec.Domain, proofHash(s.book.Proof)
 	if s.mtasts.ended {
-		return map[string]string{siteHolder: data[siteHolder], siteDomain: data[siteDomain], siteWithdrawn: "true"}
+		return map[string]string{siteHolder: data[siteHolder], siteDomain: data[siteDomain], siteProof: data[siteProof], siteWithdrawn: "true"}
 	}
 	told := s.book.MTASTS
 	if told == nil {

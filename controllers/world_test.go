@@ -72,6 +72,7 @@ var tsigSecret = base64.StdEncoding.EncodeToString([]byte("a secret of the tests
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	config := envtest.Config(t)
+	config.QPS = -1 // a world has the API server to itself
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
 		if err := add(scheme); err != nil {

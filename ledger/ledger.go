@@ -31,6 +31,10 @@ type Ledger struct {
 	// Signers are the Secrets that the domain's signers mount.
 	Signers []Signer `json:"signers,omitempty"`
 
+	// Proof is a secret that the stored claim of the domain knows by its hash: a ledger that does
+	// not have it is not the one that the claim was made with.
+	Proof string `json:"proof,omitempty"`
+
 	Spec SpecSeen `json:"spec,omitzero"`
 
 	// Silent says since when an address of a name server gives no answer about a selector that is

@@ -221,7 +221,7 @@ func (f *fort) attempt(t *testing.T, row hijack) {
 	}
 	if len(status.Conditions) > 0 {
 		a.md.Status = status
-		f.must(f.api.Status().Update(t.Context(), a.md)) //nolint:forbidigo // as the tenant does
+		f.must(f.api.Status().Update(t.Context(), a.md))
 	}
 	allow := f.r.AllowPrivate
 	if a.strict {
@@ -464,7 +464,7 @@ func (a *attack) anew() {
 	a.w.must(a.w.api.Delete(ctx, ns))
 	a.w.must(a.w.api.Get(ctx, client.ObjectKeyFromObject(ns), ns))
 	ns.Spec.Finalizers = nil                                  // what the namespace controller does when nothing is left
-	a.w.must(a.w.api.SubResource("finalize").Update(ctx, ns)) //nolint:forbidigo // of a Namespace
+	a.w.must(a.w.api.SubResource("finalize").Update(ctx, ns))
 	a.w.must(a.w.api.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: a.namespace}}))
 	a.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "tsig"}, StringData: map[string]string{"secret": tsigSecret}})
 	a.md = &v1alpha1.MailDomain{ObjectMeta: metav1.ObjectMeta{Name: a.md.Name}, Spec: a.md.Spec}

@@ -463,7 +463,7 @@ func (a *attack) anew() {
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: a.namespace}}
 	a.w.must(a.w.api.Delete(ctx, ns))
 	a.w.must(a.w.api.Get(ctx, client.ObjectKeyFromObject(ns), ns))
-	ns.Spec.Finalizers = nil                                  // what the namespace controller does when nothing is left
+	ns.Spec.Finalizers = nil // what the namespace controller does when nothing is left
 	a.w.must(a.w.api.SubResource("finalize").Update(ctx, ns))
 	a.w.must(a.w.api.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: a.namespace}}))
 	a.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "tsig"}, StringData: map[string]string{"secret": tsigSecret}})

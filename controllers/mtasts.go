@@ -46,8 +46,6 @@ func (r *Reconciler) decideMTASTS(ctx context.Context, s *scope) error {
 		why = verdict{v1alpha1.ReasonServersUnreachable, fmt.Sprintf("MX %s: no answer, so it is not known whom the policy must cover", s.md.Spec.Domain)}
 	case policy.Validate() != nil:
 		why = verdict{v1alpha1.ReasonMXNotCovered, fmt.Sprintf("spec.mtaSTS: %v: name the hosts in spec.mtaSTS.mx, or publish MX records", policy.Validate())}
-	case len(policy.String()) > mtasts.MaxPolicy:
-		why = verdict{v1alpha1.ReasonMXNotCovered, fmt.Sprintf("MX %s: so many hosts make a policy of more than %d KiB: name them with wildcards in spec.mtaSTS.mx", s.md.Spec.Domain, mtasts.MaxPolicy>>10)}
 	case spec.Mode != v1alpha1.MTASTSNone:
 		if missing := slices.DeleteFunc(slices.Clone(hosts), policy.Covers); len(missing) > 0 {
 			why = verdict{v1alpha1.ReasonMXNotCovered, fmt.Sprintf("spec.mtaSTS.mx does not cover the live MX host %s: add it, or remove the MX record", strings.Join(missing, ", "))}

@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -230,6 +231,9 @@ func TestDriftIsOfOneZone(t *testing.T) {
 	w.until("example-com", "changed back", func(md *v1alpha1.MailDomain) bool {
 		return isReady(md) && !slices.Contains(w.dns.TXT("_dmarc.example.com"), theirs)
 	})
+	if !w.told(fmt.Sprintf("Normal Replace TXT _dmarc.example.com v=DMARC1; p=reject; rua=mailto:dmarc@example.com; before it was %q", theirs)) {
+		t.Error("the repair was not told")
+	}
 
 	w.ledger("example-com", func(l *ledger.Ledger) {
 		for i := range l.Entries {

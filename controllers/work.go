@@ -314,8 +314,17 @@ func (r *Reconciler) settle(ctx context.Context, s *scope, j *job, seen dnsprovi
 		s.book.Settle(j.apex, j.slot.Key, string(j.slot.Purpose), again.Value)
 		delete(s.looks, j.slot.Name) // the world has changed
 		r.shown(ctx, s, j)
-		s.events = append(s.events, event{reason: string(j.decision.Verb), action: "WriteRecord", note: strings.TrimSpace(fmt.Sprintf("%s %s", j.slot.Key, j.value))})
+		s.events = append(s.events, j.written())
 	}
+}
+
+// written tells of a change. What it took the place of is gone from DNS, so it is told too.
+func (j *job) written() event {
+	note := strings.TrimSpace(fmt.Sprintf("%s %s", j.slot.Key, j.value))
+	for _, removed := range j.decision.Change.Remove {
+		note += fmt.Sprintf("; before it was %q", removed.Value)
+	}
+	return event{reason: string(j.decision.Verb), action: "WriteRecord", note: note}
 }
 
 // shown says how far the wish has come out of the provider.

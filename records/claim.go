@@ -18,7 +18,7 @@ const claimVersion = "v=maildomain1"
 // NewClaim returns the claim of one MailDomain.
 func NewClaim(owner, namespace, name string) Claim {
 	sum := sha256.Sum256([]byte(namespace + "/" + name))
-	return Claim{Owner: owner, ID: hex.EncodeToString(sum[:8])}
+	return Claim{Owner: owner, ID: hex.EncodeToString(sum[:16])}
 }
 
 func (c Claim) String() string {

@@ -36,9 +36,9 @@ type Accounts struct {
 // account is what is shared by the zones that are reached with one credential in one way.
 type account struct {
 	used      time.Time
-	pace      *dnsprovider.Pace // nil: none
-	transport http.RoundTripper // of all its zones; nil before the first
-	zones     map[string]dnsprovider.Zone
+	pace      *dnsprovider.Pace           // nil: none
+	transport http.RoundTripper           // of all its zones; nil before the first
+	zones     map[string]dnsprovider.Zone // by apex and how it is reached
 }
 
 const (
@@ -53,11 +53,18 @@ const (
 // zone returns the zone at apex. dial is how a user's configuration may reach its target; nil:
 // anywhere.
 func (a *Accounts) zone(spec *v1alpha1.DNSProviderSpec, secrets []string, apex string, dial func(ctx context.Context, network, address string) (net.Conn, error)) (dnsprovider.Zone, error) {
-	id, err := json.Marshal(struct {
-		Spec     v1alpha1.DNSProviderSpec
-		Secrets  []string
-		Anywhere bool
-	}{reach(spec), secrets, dial == nil})
+	// Who we are at the provider: of two objects that name one credential in two Secrets, it is one.
+	who, err := json.Marshal(struct {
+		Type      v1alpha1.ProviderType
+		Endpoint  string
+		Secrets   []string
+		RateLimit *v1alpha1.RateLimit
+		Anywhere  bool
+	}{spec.Type(), spec.Endpoint, secrets, spec.RateLimit, dial == nil})
+	if err != nil {
+		return nil, err
+	}
+	where, err := json.Marshal(reach(spec))
 	if err != nil {
 		return nil, err
 	}
@@ -68,14 +75,15 @@ func (a *Accounts) zone(spec *v1alpha1.DNSProviderSpec, secrets []string, apex s
 	if a.accounts == nil {
 		a.accounts = map[[sha256.Size]byte]*account{}
 	}
-	key := sha256.Sum256(id) // and not the credentials themselves
+	key := sha256.Sum256(who) // and not the credentials themselves
 	known, ok := a.accounts[key]
 	if !ok {
 		known = &account{pace: a.pace(spec), zones: map[string]dnsprovider.Zone{}}
 		a.accounts[key] = known
 	}
 	known.used = now
-	if zone, ok := known.zones[apex]; ok {
+	at := apex + " " + string(where)
+	if zone, ok := known.zones[at]; ok {
 		return zone, nil
 	}
 	zone, err := backends[spec.Type()].open(opening{
@@ -94,13 +102,13 @@ func (a *Accounts) zone(spec *v1alpha1.DNSProviderSpec, secrets []string, apex s
 	if a.around != nil {
 		zone = a.around(zone)
 	}
-	known.zones[apex] = zone
+	known.zones[at] = zone
 	return zone, nil
 }
 
-// reach leaves of a spec what says how the provider is reached.
+// reach leaves of a spec what says how a zone is reached.
 func reach(spec *v1alpha1.DNSProviderSpec) v1alpha1.DNSProviderSpec {
-	return v1alpha1.DNSProviderSpec{Cloudflare: spec.Cloudflare, Route53: spec.Route53, RFC2136: spec.RFC2136, Desec: spec.Desec, Endpoint: spec.Endpoint, RateLimit: spec.RateLimit}
+	return v1alpha1.DNSProviderSpec{Cloudflare: spec.Cloudflare, Route53: spec.Route53, RFC2136: spec.RFC2136, Desec: spec.Desec}
 }
 
 func (a *Accounts) pace(spec *v1alpha1.DNSProviderSpec) *dnsprovider.Pace {

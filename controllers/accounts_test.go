@@ -53,6 +53,19 @@ func TestAccounts(t *testing.T) {
 			t.Errorf("%s during the pause: %v", apex, err)
 		}
 	}
+	again := &v1alpha1.DNSProviderSpec{Domains: []string{"example"}, Endpoint: fake.Endpoint(), Cloudflare: &v1alpha1.CloudflareProvider{
+		APITokenSecretRef: &v1alpha1.SecretKeyRef{Name: "another", Key: "token"}, ZoneID: strings.Repeat("a", 32),
+	}}
+	zone, err := accounts.zone(again, []string{"busy"}, "busy.example", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := zone.Read(t.Context(), dnsprovider.Key{Name: "_dmarc.busy.example", Type: dnsprovider.TypeTXT})[0].Err; dnsprovider.KindOf(err) != dnsprovider.RateLimited {
+		t.Errorf("the same token out of another Secret: %v", err)
+	}
+	if zone == open("busy", "busy.example") {
+		t.Error("another zone id is another zone")
+	}
 	if calls != before {
 		t.Errorf("%d calls during the pause", calls-before)
 	}

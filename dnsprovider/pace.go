@@ -163,4 +163,4 @@ func (z pacedZone) heard(err error) bool {
 	return true
 }
 
-var errHeldBack = errors.New("the calls with these credentials are used up for now")
+var errHeldBack = errors.New("the calls with these credentials are used up: nothing to do but wait, or raise spec.rateLimit of the provider")

@@ -205,10 +205,7 @@ func (r *Reconciler) makeKeys(ctx context.Context, s *scope) error {
 		s.events = append(s.events, event{reason: "KeyGenerated", action: "RotateKey", note: fmt.Sprintf("DKIM key %s was made for %s", selector, spec.Name)})
 	}
 	if s.writes() {
-		if s.book.Handled == nil {
-			s.book.Handled = map[string]string{}
-		}
-		s.book.Handled[v1alpha1.AnnotationRotate] = s.md.Annotations[v1alpha1.AnnotationRotate]
+		s.book.Handle(v1alpha1.AnnotationRotate, s.md.Annotations[v1alpha1.AnnotationRotate])
 	}
 	return nil
 }

@@ -117,7 +117,7 @@ func (r *Reconciler) readLedger(ctx context.Context, s *scope) (err error) {
 			return err
 		}
 		// What was asked for before the domain was ever managed has been overtaken.
-		s.book.Handled = map[string]string{v1alpha1.AnnotationRotate: s.md.Annotations[v1alpha1.AnnotationRotate]}
+		s.book.Handle(v1alpha1.AnnotationRotate, s.md.Annotations[v1alpha1.AnnotationRotate])
 	}
 	s.book.Spec = s.book.Spec.Next(string(s.md.UID), s.md.Generation, sections(s.md))
 	s.dkim.ring = s.book.Keyring

@@ -197,11 +197,12 @@ func (r *Reconciler) decide(ctx context.Context, s *scope, jobs []*job) {
 }
 
 func (r *Reconciler) decideOne(ctx context.Context, s *scope, j *job, seen dnsprovider.RRset) {
-	owned := s.book.Owned(j.apex, seen)
+	owned, adopt := s.book.Owned(j.apex, seen), adopts(s)
 	if j.slot.Purpose == v1alpha1.PurposeClaim {
 		owned = standing(seen, owned)
+		adopt = slices.ContainsFunc(seen.Values(), func(text string) bool { return r.free(s, text) }) // of several none is adopted
 	}
-	j.decision = dnsprovider.Decide(j.slot.Slot, dnsprovider.Wish{Value: j.value, TTL: s.md.Spec.DNS.TTLOrDefault(), Adopt: adopts(s) && j.slot.Purpose != v1alpha1.PurposeClaim}, seen, owned)
+	j.decision = dnsprovider.Decide(j.slot.Slot, dnsprovider.Wish{Value: j.value, TTL: s.md.Spec.DNS.TTLOrDefault(), Adopt: adopt}, seen, owned)
 	for _, value := range j.decision.Change.Add {
 		s.book.Intend(j.apex, j.slot.Key, string(j.slot.Purpose), value)
 	}

@@ -128,6 +128,18 @@ func (l *Ledger) ForgetSigner(name string) {
 	l.Signers = slices.DeleteFunc(l.Signers, func(s Signer) bool { return s.Name == name })
 }
 
+// Handle notes that the value of the annotation was acted on. It stays noted when the annotation
+// goes: what comes and goes with a sync of somebody's repository is no new wish.
+func (l *Ledger) Handle(annotation, value string) {
+	if value == "" {
+		return
+	}
+	if l.Handled == nil {
+		l.Handled = map[string]string{}
+	}
+	l.Handled[annotation] = value
+}
+
 // New returns an empty ledger.
 func New(domain string) *Ledger { return &Ledger{Version: Version, Domain: domain} }
 

@@ -11,9 +11,15 @@ import (
 type Claim struct {
 	Owner string
 	ID    string
+	// Released says that the holder has given the domain up and left its records: whoever proves
+	// control of the zone may take the claim over.
+	Released bool
 }
 
-const claimVersion = "v=maildomain1"
+const (
+	claimVersion  = "v=maildomain1"
+	claimReleased = "released" // the one value of state=
+)
 
 // NewClaim returns the claim of one MailDomain.
 func NewClaim(owner, namespace, name string) Claim {
@@ -22,7 +28,11 @@ func NewClaim(owner, namespace, name string) Claim {
 }
 
 func (c Claim) String() string {
-	return claimVersion + "; owner=" + c.Owner + "; id=" + c.ID
+	text := claimVersion + "; owner=" + c.Owner + "; id=" + c.ID
+	if c.Released {
+		text += "; state=" + claimReleased
+	}
+	return text
 }
 
 // ParseClaim reads a registry record; ok is false for anything that is not exactly one.
@@ -38,6 +48,8 @@ func ParseClaim(text string) (c Claim, ok bool) {
 			c.Owner = value
 		case found && name == "id" && c.ID == "":
 			c.ID = value
+		case found && name == "state" && value == claimReleased && !c.Released:
+			c.Released = true
 		default:
 			return Claim{}, false
 		}
@@ -51,7 +63,7 @@ func IsClaim(text string) bool {
 	return strings.TrimSpace(version) == claimVersion
 }
 
-// SameClaim reports whether both name the same owner.
+// SameClaim reports whether both say the same of the same owner.
 func SameClaim(a, b string) bool {
 	x, okX := ParseClaim(a)
 	y, okY := ParseClaim(b)

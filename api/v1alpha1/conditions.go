@@ -304,6 +304,9 @@ const (
 	AnnotationCompromised = "maildomain.dev/compromised"
 	// AnnotationSignerSwitched names the selector that the signer now signs with.
 	AnnotationSignerSwitched = "maildomain.dev/signer-switched"
+	// AnnotationTakeOver names the owner id of an installation that is lost: its registry record at
+	// the domain is replaced by that of this MailDomain, once.
+	AnnotationTakeOver = "maildomain.dev/take-over"
 )
 
 // LabelImport, with the value "true", marks a Secret whose key may be imported.

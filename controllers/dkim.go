@@ -196,7 +196,11 @@ func (r *Reconciler) makeKeys(ctx context.Context, s *scope) error {
 			s.block(v1alpha1.ConditionDKIMReady, verdict{v1alpha1.ReasonObserving, fmt.Sprintf("DKIM key %s would be made, under %s", spec.Name, name)})
 			continue
 		}
-		private, record, err := keys.Generate(spec.Algorithm, spec.Bits)
+		generate := r.Generate
+		if generate == nil {
+			generate = keys.Generate
+		}
+		private, record, err := generate(spec.Algorithm, spec.Bits)
 		if err != nil {
 			return err
 		}

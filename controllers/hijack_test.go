@@ -136,8 +136,8 @@ func newFort(t *testing.T) *fort {
 func (f *fort) guard() {
 	allow := netip.MustParsePrefix("127.0.0.1/32").Contains
 	f.r.AllowPrivate = allow
-	f.r.Fetcher.AllowPrivate = allow
-	f.r.Prober = probe.NewProber(probe.Options{Resolver: f.r.Resolver, Port: f.dns.AddrPort().Port(), Timeout: 2 * time.Second, AllowPrivate: allow})
+	f.r.Fetcher.(*probe.PolicyFetcher).AllowPrivate = allow
+	f.r.Prober = probe.NewProber(probe.Options{Resolver: f.r.Resolver.(*probe.Resolver), Port: f.dns.AddrPort().Port(), Timeout: 2 * time.Second, AllowPrivate: allow})
 	f.r.Reader = interceptor.NewClient(f.api.(client.WithWatch), interceptor.Funcs{
 		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
 			if _, secret := o.(*corev1.Secret); secret && key.Namespace != f.tenant {

@@ -15,7 +15,7 @@ import (
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
 	"github.com/maildomain/maildomain-operator/dnsprovider"
-	"github.com/maildomain/maildomain-operator/probe"
+	"github.com/maildomain/maildomain-operator/mailauth/spf"
 )
 
 // Reconciler makes what a MailDomain states true, and says how far that is so.
@@ -25,11 +25,14 @@ type Reconciler struct {
 	Clock  clock.PassiveClock
 	Events events.EventRecorder
 
-	Resolver *probe.Resolver
-	Prober   *probe.Prober
-	Fetcher  *probe.PolicyFetcher
+	Resolver spf.Resolver // of the operator's own choice
+	Prober   Prober
+	Fetcher  PolicyFetcher
 
 	Accounts *Accounts
+
+	// Generate makes a key pair, as keys.Generate does; nil: that does.
+	Generate func(algorithm string, bits int) (private []byte, record string, err error)
 
 	Namespace string // the operator's own
 	OwnerID   string // of this installation, in registry records

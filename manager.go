@@ -47,6 +47,7 @@ type managerFlags struct {
 	dnsPort      uint
 	timeout      time.Duration
 	poll, resync time.Duration
+	grace        time.Duration
 	workers      int
 	ambient      bool
 	leaderElect  bool
@@ -70,6 +71,7 @@ func parseManagerFlags(args []string, stderr io.Writer) (managerFlags, error) {
 	set.DurationVar(&f.timeout, "provider-timeout", 10*time.Second, "`time` that one call to a DNS provider may take")
 	set.DurationVar(&f.poll, "poll", 5*time.Second, "`time` between looks while something is under way")
 	set.DurationVar(&f.resync, "resync", 10*time.Minute, "`time` between looks otherwise")
+	set.DurationVar(&f.grace, "deletion-grace", 5*time.Minute, "`time` that a deleted MailDomain may stay for its records to be withdrawn; what takes longer is done from the operator's own namespace")
 	set.BoolVar(&f.ambient, "ambient-credentials", false, "let ClusterDNSProviders of Route 53 without keys use the identity that this process has at AWS")
 	set.IntVar(&f.workers, "workers", 8, "`number` of MailDomains that are worked on at the same time")
 	set.BoolVar(&f.leaderElect, "leader-elect", false, "of several replicas let one write")
@@ -152,6 +154,16 @@ func manager(ctx context.Context, args []string, stderr io.Writer) error {
 		AllowPrivate: allowed,
 		Poll:         f.poll,
 		Resync:       f.resync,
+
+		DeletionGrace: f.grace,
+		Left:          countLeft(),
+	}
+	if f.snapshotDir != "" {
+		writer := &controllers.SnapshotWriter{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: clock.RealClock{}, Namespace: f.namespace, Dir: filepath.Clean(f.snapshotDir)}
+		if err := writer.SetupWithManager(mgr, controller.Options{}); err != nil {
+			return err
+		}
+		reconciler.Certificates = writer.Certificates
 	}
 	if err := reconciler.SetupWithManager(mgr, controller.Options{MaxConcurrentReconciles: f.workers}); err != nil {
 		return err
@@ -160,11 +172,9 @@ func manager(ctx context.Context, args []string, stderr io.Writer) error {
 	if err := providers.SetupWithManager(mgr, controller.Options{}); err != nil {
 		return err
 	}
-	if f.snapshotDir != "" {
-		writer := &controllers.SnapshotWriter{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: clock.RealClock{}, Namespace: f.namespace, Dir: filepath.Clean(f.snapshotDir)}
-		if err := writer.SetupWithManager(mgr, controller.Options{}); err != nil {
-			return err
-		}
+	tombstones := controllers.Tombstones{Reconciler: reconciler}
+	if err := tombstones.SetupWithManager(mgr, controller.Options{}); err != nil {
+		return err
 	}
 	return mgr.Start(ctx)
 }

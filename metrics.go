@@ -16,3 +16,14 @@ func countCalls() func(v1alpha1.ProviderType) {
 	metrics.Registry.MustRegister(calls)
 	return func(kind v1alpha1.ProviderType) { calls.WithLabelValues(string(kind)).Inc() }
 }
+
+// countLeft registers the metric of records that a deleted MailDomain left published, and returns
+// what counts them.
+func countLeft() func(records int) {
+	left := prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "maildomain_records_left_total",
+		Help: "Records that deleted MailDomains left published, because no provider could be used to remove them.",
+	})
+	metrics.Registry.MustRegister(left)
+	return func(records int) { left.Add(float64(records)) }
+}

@@ -384,8 +384,8 @@ func TestRemovedSections(t *testing.T) {
 	w.until("example-com", "retired", func(md *v1alpha1.MailDomain) bool { return len(md.Status.DKIM.ActiveSelectors) == 0 })
 }
 
-// With Retain the object goes at once and everything else stays; one that is created again
-// takes it up without a write.
+// With Retain the object goes at once and everything else stays, and the registry record says that
+// the domain may be claimed. One that is created again claims it, and takes all else up without a write.
 func TestDeletionAndReturn(t *testing.T) {
 	w := newWorld(t)
 	w.apply("example-com", spec())
@@ -397,13 +397,25 @@ func TestDeletionAndReturn(t *testing.T) {
 	if len(list.Items) != 0 {
 		t.Fatal("the object is still there")
 	}
+	claim := records.NewClaim("test", w.namespace, "example-com")
+	claim.Released = true
+	if diff := cmp.Diff([]string{claim.String()}, w.dns.TXT("_maildomain.example.com")); diff != "" {
+		t.Error(diff)
+	}
 	effects, provider := len(w.effects), w.provider
 	w.restart()
 	w.apply("example-com", spec())
 	w.until("example-com", "ready", isReady)
 	more := slices.DeleteFunc(slices.Clone(w.effects[effects:]), func(e string) bool { return e == "patch status" })
-	// The ledger notes which object it now serves; nothing else is written.
-	if diff := cmp.Diff([]string{"update *v1.Secret example-com-maildomain-ledger"}, more); diff != "" || w.provider != provider {
+	want := []string{
+		"patch *v1alpha1.MailDomain example-com", // the finalizer
+		"update *v1.Secret example-com-maildomain-ledger",
+		"DNS TXT _maildomain.example.com",
+		"update *v1.Secret example-com-maildomain-ledger",
+		"delete *v1.Secret " + siteName("example.com"), // the certificate that was kept
+		"patch *v1.ConfigMap " + siteName("example.com"),
+	}
+	if diff := cmp.Diff(want, more); diff != "" || w.provider != provider+3 {
 		t.Errorf("%s, %d calls to the provider", diff, w.provider-provider)
 	}
 	w.theTalksRecordsStand()

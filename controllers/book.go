@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
 	"github.com/maildomain/maildomain-operator/keys"
@@ -31,6 +32,10 @@ const (
 	managedBy      = "maildomain-operator"
 	// ownerAnnotation says for which MailDomain a Secret was made: <namespace>/<name>/<domain>.
 	ownerAnnotation = "maildomain.dev/owner"
+
+	// ledgerFinalizer keeps a ledger readable when its namespace is deleted, until the records that
+	// it knows of are withdrawn or left to a tombstone: Secrets go before MailDomains do.
+	ledgerFinalizer = "maildomain.dev/ledger"
 )
 
 // errLedger: the ledger can't be used, or is lost; nothing may be touched.
@@ -42,6 +47,10 @@ type book struct {
 	*ledger.Ledger
 	privates map[string][]byte // by selector
 	secret   *corev1.Secret    // as read; without resourceVersion it does not exist yet
+	// keyless: the private keys are not stored with it, as in a tombstone.
+	keyless bool
+	// kept: it is to outlive a deletion of its Secret, see ledgerFinalizer.
+	kept bool
 }
 
 // ledgerName is the name of the Secret. It has no owner reference: it outlives the MailDomain,
@@ -68,7 +77,7 @@ func openBook(ctx context.Context, reader client.Reader, md *v1alpha1.MailDomain
 			},
 			Type: ledgerType,
 		}
-		return &book{Ledger: ledger.New(md.Spec.Domain), privates: map[string][]byte{}, secret: secret}, nil
+		return &book{Ledger: ledger.New(md.Spec.Domain), privates: map[string][]byte{}, secret: secret, kept: withdraws(md)}, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading Secret %s: %w", ledgerName(md.Name), err)
@@ -80,7 +89,7 @@ func openBook(ctx context.Context, reader client.Reader, md *v1alpha1.MailDomain
 	if err != nil {
 		return nil, fmt.Errorf("%w: Secret %s, key %s holds %w", errLedger, secret.Name, ledgerFile, err)
 	}
-	b := &book{Ledger: l, privates: map[string][]byte{}, secret: secret}
+	b := &book{Ledger: l, privates: map[string][]byte{}, secret: secret, kept: withdraws(md)}
 	for name, data := range secret.Data {
 		if selector, ok := strings.CutSuffix(name, keys.PrivateFile("")); ok {
 			b.privates[selector] = data
@@ -133,16 +142,26 @@ func (b *book) save(ctx context.Context, writer client.Client) error {
 		return fmt.Errorf("encoding the ledger: %w", err)
 	}
 	data := map[string][]byte{ledgerFile: text}
+	if will, ok := b.secret.Data[tombstoneFile]; ok {
+		data[tombstoneFile] = will
+	}
 	for selector, private := range b.privates {
-		if i := b.Keyring.Find(selector); i >= 0 && b.Keyring[i].State() != keys.Removed && b.Keyring[i].State() != keys.Revoked {
+		if i := b.Keyring.Find(selector); i >= 0 && !b.keyless && b.Keyring[i].State() != keys.Removed && b.Keyring[i].State() != keys.Revoked {
 			data[keys.PrivateFile(selector)] = private
 		}
 	}
-	if maps.EqualFunc(data, b.secret.Data, bytes.Equal) {
-		return nil
-	}
 	next := b.secret.DeepCopy()
 	next.Data = data
+	if next.DeletionTimestamp.IsZero() { // else it would be the end of it, or is refused
+		if b.kept {
+			controllerutil.AddFinalizer(next, ledgerFinalizer)
+		} else {
+			controllerutil.RemoveFinalizer(next, ledgerFinalizer)
+		}
+	}
+	if maps.EqualFunc(data, b.secret.Data, bytes.Equal) && slices.Equal(next.Finalizers, b.secret.Finalizers) {
+		return nil
+	}
 	if next.ResourceVersion == "" {
 		err = writer.Create(ctx, next)
 	} else {
@@ -152,6 +171,23 @@ func (b *book) save(ctx context.Context, writer client.Client) error {
 		return fmt.Errorf("writing Secret %s: %w", next.Name, err)
 	}
 	b.secret = next
+	return nil
+}
+
+// delete removes the Secret for good.
+func (b *book) delete(ctx context.Context, writer client.Client) error {
+	if b.secret.ResourceVersion == "" {
+		return nil
+	}
+	next := b.secret.DeepCopy()
+	if controllerutil.RemoveFinalizer(next, ledgerFinalizer) {
+		if err := updateSecret(ctx, writer, next); err != nil {
+			return client.IgnoreNotFound(fmt.Errorf("letting go of Secret %s: %w", next.Name, err))
+		}
+	}
+	if err := writer.Delete(ctx, next, client.Preconditions{UID: &next.UID}); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("deleting Secret %s: %w", next.Name, err)
+	}
 	return nil
 }
 

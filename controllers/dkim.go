@@ -18,7 +18,7 @@ import (
 // wants the records that follow.
 func (r *Reconciler) decideDKIM(ctx context.Context, s *scope) error {
 	s.dkim.managed = s.md.Spec.DKIM != nil
-	if !s.dkim.managed && (!s.dropped(sectionDKIM) || len(s.book.Keyring) == 0) {
+	if !s.dkim.managed && (!s.dropped(sectionDKIM) || len(s.book.Keyring) == 0 || s.abandoned()) {
 		return nil
 	}
 	var err error
@@ -27,9 +27,12 @@ func (r *Reconciler) decideDKIM(ctx context.Context, s *scope) error {
 	}
 	var restored []string
 	restored, s.dkim.lost = privates(s.book, s.dkim.signers)
+	if s.ending != nil {
+		s.dkim.lost = verdict{} // nothing is going to be signed with it
+	}
 	s.block(v1alpha1.ConditionDKIMReady, s.dkim.lost)
 	s.dkim.policy = r.keyPolicy(ctx, s)
-	if signer := s.dkim.signers[0]; signer.foreign {
+	if signer := s.dkim.signers[0]; signer.foreign && s.ending == nil {
 		s.dkim.policy.Frozen = true
 		s.block(v1alpha1.ConditionDKIMReady, verdict{v1alpha1.ReasonSecretConflict, fmt.Sprintf("Secret %s exists and is not the operator's: remove it, or choose another name in spec.dkim.signerSecret.name", signer.name)})
 	}
@@ -110,10 +113,7 @@ func (s *scope) wantKeys(ring keys.Keyring) {
 // keyPolicy is what spec and the annotations want of the keys.
 func (r *Reconciler) keyPolicy(ctx context.Context, s *scope) keys.Policy {
 	d := s.md.Spec.DKIM
-	rotation := (*v1alpha1.DKIMRotation)(nil)
-	if d != nil {
-		rotation = d.Rotation
-	}
+	rotation := s.rotation()
 	p := keys.Policy{
 		Interval:  rotation.IntervalOrDefault(),
 		Retention: rotation.RetentionOrDefault(),
@@ -137,7 +137,7 @@ func (r *Reconciler) keyPolicy(ctx context.Context, s *scope) keys.Policy {
 	if selector := s.md.Annotations[v1alpha1.AnnotationCompromised]; selector != "" {
 		p.Compromised = []string{selector}
 	}
-	if rotation.ConfirmOrDefault() == v1alpha1.ConfirmManual {
+	if rotation.ConfirmOrDefault() == v1alpha1.ConfirmManual && s.ending == nil {
 		switched := s.md.Annotations[v1alpha1.AnnotationSignerSwitched]
 		p.Unconfirmed = !slices.ContainsFunc(s.book.Keyring.With(keys.Active), func(k keys.Key) bool { return k.Selector == switched }) &&
 			!slices.ContainsFunc(d.External, func(e v1alpha1.ExternalSelector) bool { return e.Selector == switched })
@@ -145,15 +145,12 @@ func (r *Reconciler) keyPolicy(ctx context.Context, s *scope) keys.Policy {
 	switch going := len(d.KeysOrDefault()) == 0; {
 	case len(s.book.Keyring.With(keys.Active)) == 0:
 	case going && r.othersSign(ctx, s):
+	case s.ending != nil && !slices.ContainsFunc(s.dkim.signers, signer.ours):
+		// No signer gets them from us any more.
 	default:
-		ttl := s.md.Spec.DNS.TTLOrDefault()
-		known, why := r.lookForPolicy(ctx, s).release(s.book.DMARC, going, ttl, s.now)
-		s.book.DMARC = known
+		why := r.reliedOn(ctx, s, going)
 		p.Frozen = why.bad()
 		s.block(v1alpha1.ConditionDKIMReady, why)
-		if why.reason == v1alpha1.ReasonWithdrawing {
-			s.again(known.Released(ttl).Sub(s.now))
-		}
 	}
 	return p
 }

@@ -21,7 +21,10 @@ import (
 func (r *Reconciler) decideDMARC(ctx context.Context, s *scope) error {
 	slot := records.DMARCSlot(s.md.Spec.Domain)
 	if s.md.Spec.DMARC == nil {
-		if s.dropped(sectionDMARC) {
+		switch {
+		case s.ending != nil:
+			s.want(slot, "", verdict{}) // what is above the domain is to hold for it from now on
+		case s.dropped(sectionDMARC):
 			s.want(slot, "", r.inheritance(ctx, s, slot))
 		}
 		return nil
@@ -116,7 +119,7 @@ func (r *Reconciler) lookForPolicy(ctx context.Context, s *scope) *policyInForce
 	if len(p.texts) > 0 {
 		p.names, p.ttl = []string{slot.Name}, seen.ttl()
 	}
-	if len(p.texts) == 1 && len(p.own) == 1 {
+	if len(p.texts) == 1 && len(p.own) == 1 || s.ending != nil {
 		return p
 	}
 	inherited, from, err := r.inherited(ctx, s.md.Spec.Domain)
@@ -175,6 +178,18 @@ func (p *policyInForce) outdone(record dmarc.Record) bool {
 func (p *policyInForce) demands() bool { return slices.ContainsFunc(p.applicable(), enforced) }
 
 func enforced(record dmarc.Record) bool { return record.Strictness() != [3]int{} }
+
+// reliedOn says why what DMARC relies on has to stay: a policy in force demands it, or may still be
+// held by caches. going: the keys are to go.
+func (r *Reconciler) reliedOn(ctx context.Context, s *scope, going bool) verdict {
+	ttl := s.md.Spec.DNS.TTLOrDefault()
+	known, why := r.lookForPolicy(ctx, s).release(s.book.DMARC, going, ttl, s.now)
+	s.book.DMARC = known
+	if why.reason == v1alpha1.ReasonWithdrawing {
+		s.again(known.Released(ttl).Sub(s.now))
+	}
+	return why
+}
 
 // longestTTL is how long resolvers keep a record at the most (RFC 8767 §4 names a week).
 const longestTTL = 7 * 24 * time.Hour

@@ -149,12 +149,17 @@ func TestALedgerIsNoSignersSecret(t *testing.T) {
 }
 
 // told drains the Events and reports whether one begins like this: "Warning Reason".
-func (w *world) told(prefix string) bool {
-	found := false
+func (w *world) told(prefix string) bool { return len(w.heard(prefix)) > 0 }
+
+// heard drains the Events and returns those that begin with prefix.
+func (w *world) heard(prefix string) []string {
+	var found []string
 	for {
 		select {
 		case text := <-w.events.Events:
-			found = found || strings.HasPrefix(text, prefix)
+			if strings.HasPrefix(text, prefix) {
+				found = append(found, text)
+			}
 		default:
 			return found
 		}

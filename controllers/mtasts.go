@@ -28,6 +28,9 @@ func (r *Reconciler) decideMTASTS(ctx context.Context, s *scope) error {
 	slot := records.MTASTSSlot(s.md.Spec.Domain)
 	spec := s.md.Spec.MTASTS
 	if spec == nil {
+		if policy, _ := s.site.served(); s.ending != nil && s.book.MTASTS == nil && policy == "" && len(s.book.At(slot.Key)) == 0 {
+			return nil // there never was one
+		}
 		if s.dropped(sectionMTASTS) {
 			return r.withdrawMTASTS(ctx, s, slot)
 		}
@@ -121,7 +124,7 @@ func (r *Reconciler) withdrawMTASTS(ctx context.Context, s *scope, slot records.
 	c := s.commitment()
 	if closing(c) && !s.now.Before(c.Until) {
 		s.want(slot, "", verdict{})
-		if r.withdrawn(ctx, s, slot) && s.writes() {
+		if (s.abandoned() || r.withdrawn(ctx, s, slot)) && s.writes() {
 			s.book.MTASTS, s.mtasts.ended = nil, true
 		}
 		return nil
@@ -130,6 +133,9 @@ func (r *Reconciler) withdrawMTASTS(ctx context.Context, s *scope, slot records.
 	s.mtasts.serve = &none
 	s.commit(c)
 	why := r.servedPolicy(ctx, s.md.Spec.Domain, none)
+	if s.ending != nil && s.ending.tombstone != nil && why.reason == v1alpha1.ReasonPolicyNotServed {
+		why = verdict{} // the host is gone, and with it every earlier policy
+	}
 	switch {
 	case c.Policy == "" && why.bad():
 		return nil

@@ -79,22 +79,28 @@ func (r *Reconciler) findProvider(ctx context.Context, md *v1alpha1.MailDomain) 
 	if err != nil {
 		return provider{}, err
 	}
-	p := provider{spec: &spec, granted: granted}
 	if !covers(&spec, md.Spec.Domain) {
-		p.verdict = verdict{v1alpha1.ReasonProviderNotAllowed,
-			fmt.Sprintf("%s %s is not for %s: add the domain to its spec.domains, or refer to another provider", ref.Kind, ref.Name, md.Spec.Domain)}
-		return p, nil
+		return provider{spec: &spec, granted: granted, verdict: verdict{v1alpha1.ReasonProviderNotAllowed,
+			fmt.Sprintf("%s %s is not for %s: add the domain to its spec.domains, or refer to another provider", ref.Kind, ref.Name, md.Spec.Domain)}}, nil
 	}
-	secrets, why, err := checkProvider(ctx, r.Reader, &spec, providerRoom{ref.Kind, ref.Name, namespace}, r.Accounts.Ambient)
+	p, err := r.use(ctx, &spec, providerRoom{ref.Kind, ref.Name, namespace})
+	p.granted = granted
+	return p, err
+}
+
+// use makes a provider ready, or says why it can't be used.
+func (r *Reconciler) use(ctx context.Context, spec *v1alpha1.DNSProviderSpec, in providerRoom) (provider, error) {
+	p := provider{spec: spec}
+	secrets, why, err := checkProvider(ctx, r.Reader, spec, in, r.Accounts.Ambient)
 	if err != nil || why.bad() {
 		p.verdict = why
 		return p, err
 	}
 	p.open = func(zone string) (dnsprovider.Zone, error) {
-		if ref.Kind == v1alpha1.KindDNSProvider {
-			return r.Accounts.zone(&spec, secrets, zone, r.dialAllowed)
+		if in.kind == v1alpha1.KindDNSProvider {
+			return r.Accounts.zone(spec, secrets, zone, r.dialAllowed)
 		}
-		return r.Accounts.zone(&spec, secrets, zone, nil)
+		return r.Accounts.zone(spec, secrets, zone, nil)
 	}
 	return p, nil
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -41,6 +42,12 @@ type Reconciler struct {
 
 	Poll   time.Duration // between passes while something is under way
 	Resync time.Duration // between passes otherwise
+	// DeletionGrace is how long a MailDomain that is deleted may stay to be wound up (Law 11).
+	DeletionGrace time.Duration
+	// Certificates is where a certificate is found that is gone from the cluster; nil: nowhere.
+	Certificates Certificates
+	// Left is told how many records were left published when their MailDomain was gone; nil: nobody is.
+	Left func(records int)
 }
 
 // step is one part of a pass. An error ends the pass; what a user can mend is no error.
@@ -54,6 +61,7 @@ func (r *Reconciler) steps() []step {
 		// Gather and decide.
 		{"read the ledger", r.readLedger},
 		{"find the provider", r.readProvider},
+		{"hold a deletion", r.holdDeletion},
 		{"claim the domain", r.claimDomain},
 		{"SPF", r.decideSPF},
 		{"DKIM", r.decideDKIM},
@@ -75,33 +83,15 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if err := r.Client.Get(ctx, req.NamespacedName, md); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	if !md.DeletionTimestamp.IsZero() {
-		return ctrl.Result{}, nil // somebody else's finalizer: records and ledger stay
-	}
-	s := &scope{
-		now:     r.Clock.Now().UTC().Truncate(time.Second),
-		md:      md,
-		zones:   map[string]dnsprovider.Zone{},
-		looks:   map[string]sight{},
-		blocked: map[string]verdict{},
-	}
-	if md.Spec.Suspended() {
+	s := r.newScope(md)
+	switch {
+	case !md.DeletionTimestamp.IsZero():
+		return r.end(ctx, s)
+	case md.Spec.Suspended():
 		return ctrl.Result{}, r.report(ctx, s, suspended(md, s.now))
 	}
-	for _, step := range r.steps() {
-		if err := step.run(ctx, s); err != nil {
-			if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) {
-				return ctrl.Result{RequeueAfter: r.Poll}, nil // another writer: read anew
-			}
-			why := verdict{v1alpha1.ReasonInternalError, fmt.Sprintf("%s failed, and is tried again: see the operator's log", step.name)}
-			switch {
-			case errors.Is(err, errLedger):
-				why = verdict{v1alpha1.ReasonLedgerUnreadable, err.Error()}
-			case apierrors.IsForbidden(err):
-				why = verdict{v1alpha1.ReasonNotPermitted, fmt.Sprintf("%s: %s", step.name, firstLine(err))}
-			}
-			return ctrl.Result{}, errors.Join(fmt.Errorf("%s: %w", step.name, err), r.report(ctx, s, failed(md, why, s.now)))
-		}
+	if err := run(ctx, s, r.steps()); err != nil {
+		return r.failed(ctx, s, err)
 	}
 	status := status(s)
 	if unsettled(status) {
@@ -111,13 +101,71 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	return ctrl.Result{RequeueAfter: s.recheck}, r.report(ctx, s, status)
 }
 
+func (r *Reconciler) newScope(md *v1alpha1.MailDomain) *scope {
+	return &scope{
+		now:     r.Clock.Now().UTC().Truncate(time.Second),
+		md:      md,
+		zones:   map[string]dnsprovider.Zone{},
+		looks:   map[string]sight{},
+		blocked: map[string]verdict{},
+	}
+}
+
+// stepError is what ended a pass.
+type stepError struct {
+	step string
+	err  error
+}
+
+// Error implements error.
+func (e stepError) Error() string { return e.step + ": " + e.err.Error() }
+
+// Unwrap returns the cause.
+func (e stepError) Unwrap() error { return e.err }
+
+// run makes the steps of a pass, up to the first that fails.
+func run(ctx context.Context, s *scope, steps []step) error {
+	for _, step := range steps {
+		if err := step.run(ctx, s); err != nil {
+			return stepError{step.name, err}
+		}
+	}
+	return nil
+}
+
+// outdone reports whether another writer was faster: the world has to be read anew.
+func outdone(err error) bool { return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) }
+
+// failed says in status why a pass could not be made, and has it tried again.
+func (r *Reconciler) failed(ctx context.Context, s *scope, err error) (ctrl.Result, error) {
+	if outdone(err) {
+		return ctrl.Result{RequeueAfter: r.Poll}, nil
+	}
+	broken, ok := errors.AsType[stepError](err)
+	if !ok {
+		broken = stepError{"the pass", err}
+	}
+	why := verdict{v1alpha1.ReasonInternalError, fmt.Sprintf("%s failed, and is tried again: see the operator's log", broken.step)}
+	switch {
+	case errors.Is(err, errLedger):
+		why = verdict{v1alpha1.ReasonLedgerUnreadable, broken.err.Error()}
+	case apierrors.IsForbidden(err):
+		why = verdict{v1alpha1.ReasonNotPermitted, fmt.Sprintf("%s: %s", broken.step, firstLine(broken.err))}
+	}
+	return ctrl.Result{}, errors.Join(err, r.report(ctx, s, failed(s.md, why, s.now)))
+}
+
 func (r *Reconciler) readLedger(ctx context.Context, s *scope) (err error) {
 	if s.book, err = openBook(ctx, r.Reader, s.md); err != nil {
 		return err
 	}
 	if s.book.secret.ResourceVersion == "" {
-		if err := r.lostLedger(ctx, s); err != nil {
+		if taken, err := r.takeUpTombstone(ctx, s); err != nil {
 			return err
+		} else if !taken {
+			if err := r.lostLedger(ctx, s); err != nil {
+				return err
+			}
 		}
 		// What was asked for before the domain was ever managed has been overtaken.
 		s.book.Handle(v1alpha1.AnnotationRotate, s.md.Annotations[v1alpha1.AnnotationRotate])
@@ -156,6 +204,10 @@ func sections(md *v1alpha1.MailDomain) []string {
 }
 
 func (r *Reconciler) readProvider(ctx context.Context, s *scope) (err error) {
+	if s.ending != nil && s.ending.tombstone != nil {
+		s.provider, err = r.coveringProvider(ctx, s.ending.tombstone)
+		return err
+	}
 	s.provider, err = r.findProvider(ctx, s.md)
 	return err
 }
@@ -171,12 +223,17 @@ func (r *Reconciler) report(ctx context.Context, s *scope, next v1alpha1.MailDom
 			return client.IgnoreNotFound(fmt.Errorf("writing status: %w", err))
 		}
 	}
-	for _, e := range append(s.events, changes(s.md.Status, next)...) {
+	r.tell(s.md, append(s.events, changes(s.md.Status, next)...))
+	return nil
+}
+
+// tell sends Events about an object.
+func (r *Reconciler) tell(about runtime.Object, events []event) {
+	for _, e := range events {
 		kind := "Normal"
 		if e.warning {
 			kind = "Warning"
 		}
-		r.Events.Eventf(s.md, nil, kind, e.reason, e.action, "%s", cutTo(e.note, maxNote))
+		r.Events.Eventf(about, nil, kind, e.reason, e.action, "%s", cutTo(e.note, maxNote))
 	}
-	return nil
 }

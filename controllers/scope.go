@@ -35,6 +35,8 @@ type scope struct {
 	// findings are what lint says of the records that are served.
 	findings []v1alpha1.Finding
 	recheck  time.Duration // when to look again; 0: at the next resync
+
+	ending *ending // nil: the MailDomain is to be made true
 }
 
 // writes reports whether this pass may write anything for the domain, to DNS or the cluster.
@@ -44,12 +46,26 @@ func (s *scope) writes() bool {
 
 // dropped reports whether the section was taken out of spec and is to be withdrawn.
 func (s *scope) dropped(section string) bool {
+	if s.ending != nil {
+		return true
+	}
 	for _, d := range s.book.Spec.Dropped {
 		if d == section {
 			return true
 		}
 	}
 	return false
+}
+
+// rotation is what spec says of the rotation of keys, or said when there was one.
+func (s *scope) rotation() *v1alpha1.DKIMRotation {
+	switch {
+	case s.ending != nil:
+		return s.ending.rotation
+	case s.md.Spec.DKIM != nil:
+		return s.md.Spec.DKIM.Rotation
+	}
+	return nil
 }
 
 // block notes why a section is not ready. The first reason stands: it is the deepest.

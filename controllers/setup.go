@@ -6,6 +6,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/utils/ptr"
@@ -69,6 +70,32 @@ func (r *ProviderReconciler) SetupWithManager(mgr ctrl.Manager, options controll
 		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, secret client.Object) []reconcile.Request {
 			return r.requestsIn(ctx, secret.GetNamespace())
 		})).
+		WithOptions(options).
+		Complete(r)
+}
+
+// SetupWithManager has the manager call Reconcile for each tombstone, and again when a provider may
+// have come that is for its domain.
+func (r Tombstones) SetupWithManager(mgr ctrl.Manager, options controller.Options) error {
+	tombstones := predicate.NewPredicateFuncs(func(o client.Object) bool {
+		return o.GetNamespace() == r.Namespace && o.GetLabels()[tombstoneLabel] != ""
+	})
+	all := func(ctx context.Context, _ client.Object) []reconcile.Request {
+		list := metav1.PartialObjectMetadataList{}
+		list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("SecretList"))
+		if err := r.Client.List(ctx, &list, client.InNamespace(r.Namespace), client.HasLabels{tombstoneLabel}); err != nil {
+			return nil // as in dependents
+		}
+		var requests []reconcile.Request
+		for _, secret := range list.Items {
+			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&secret)})
+		}
+		return requests
+	}
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("tombstone").
+		WatchesMetadata(&corev1.Secret{}, &handler.EnqueueRequestForObject{}, builder.WithPredicates(tombstones)).
+		Watches(&v1alpha1.ClusterDNSProvider{}, handler.EnqueueRequestsFromMapFunc(all), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WithOptions(options).
 		Complete(r)
 }

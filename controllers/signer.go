@@ -40,6 +40,10 @@ func (r *Reconciler) readSigners(ctx context.Context, s *scope) ([]signer, error
 	}
 	signers := make([]signer, len(names))
 	for i, name := range names {
+		if s.homeless() {
+			signers[i] = signer{name: name}
+			continue
+		}
 		var err error
 		if signers[i], err = r.readSigner(ctx, s.md, name); err != nil {
 			return nil, err
@@ -47,6 +51,9 @@ func (r *Reconciler) readSigners(ctx context.Context, s *scope) ([]signer, error
 	}
 	return signers, nil
 }
+
+// ours reports whether the Secret is there, and the operator's.
+func (s signer) ours() bool { return s.secret != nil && !s.foreign }
 
 // readSigner reads past any cache.
 func (r *Reconciler) readSigner(ctx context.Context, md *v1alpha1.MailDomain, name string) (signer, error) {
@@ -78,7 +85,7 @@ func privates(b *book, signers []signer) (restored []string, why verdict) {
 		}
 		found := false
 		for _, signer := range signers {
-			if signer.secret == nil || signer.foreign {
+			if !signer.ours() {
 				continue
 			}
 			if private := signer.secret.Data[file]; matches(private, k) {
@@ -114,6 +121,11 @@ func (r *Reconciler) writeSigner(ctx context.Context, s *scope) error {
 	if data == nil {
 		return nil
 	}
+	if s.ending != nil && len(s.book.Keyring.With(keys.Active)) == 0 {
+		if _, lingers := keys.FileLeaves(s.book.Keyring, s.dkim.policy, s.now); !lingers {
+			return r.dropSigners(ctx, s)
+		}
+	}
 	wanted := s.dkim.signers[0]
 	signs := len(data[keys.SelectorFile]) > 0
 	if !wanted.foreign && (wanted.secret != nil || signs) { // one to say that nothing signs is not made
@@ -143,7 +155,7 @@ func (r *Reconciler) writeSigner(ctx context.Context, s *scope) error {
 // that starts anew fails where its owner sees it.
 func (r *Reconciler) leaveSigner(ctx context.Context, s *scope, known ledger.Signer, data map[string][]byte) error {
 	i := slices.IndexFunc(s.dkim.signers, func(one signer) bool { return one.name == known.Name })
-	if i < 0 || s.dkim.signers[i].secret == nil || s.dkim.signers[i].foreign {
+	if i < 0 || !s.dkim.signers[i].ours() {
 		if !known.Left.IsZero() {
 			s.book.ForgetSigner(known.Name)
 		}
@@ -157,11 +169,32 @@ func (r *Reconciler) leaveSigner(ctx context.Context, s *scope, known ledger.Sig
 		}
 		return r.putSigner(ctx, s, old, data)
 	}
-	if err := r.Client.Delete(ctx, old.secret, client.Preconditions{UID: &old.secret.UID, ResourceVersion: &old.secret.ResourceVersion}); err != nil && !apierrors.IsNotFound(err) {
-		return fmt.Errorf("deleting Secret %s: %w", old.name, err)
+	if err := r.deleteSigner(ctx, old); err != nil {
+		return err
 	}
 	s.book.ForgetSigner(known.Name)
 	s.events = append(s.events, event{reason: "SignerSecretDeleted", action: "DeleteSecret", note: fmt.Sprintf("Secret %s is deleted: the signer's Secret is %s", old.name, s.book.SignerInUse())})
+	return nil
+}
+
+// dropSigners deletes all of them: no key is left to sign with.
+func (r *Reconciler) dropSigners(ctx context.Context, s *scope) error {
+	for _, one := range s.dkim.signers {
+		if one.ours() {
+			if err := r.deleteSigner(ctx, one); err != nil {
+				return err
+			}
+			s.events = append(s.events, event{reason: "SignerSecretDeleted", action: "DeleteSecret", note: fmt.Sprintf("Secret %s is deleted: the domain has no keys any more", one.name)})
+		}
+		s.book.ForgetSigner(one.name)
+	}
+	return nil
+}
+
+func (r *Reconciler) deleteSigner(ctx context.Context, old signer) error {
+	if err := r.Client.Delete(ctx, old.secret, client.Preconditions{UID: &old.secret.UID, ResourceVersion: &old.secret.ResourceVersion}); err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("deleting Secret %s: %w", old.name, err)
+	}
 	return nil
 }
 

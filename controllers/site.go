@@ -96,6 +96,18 @@ func (r *Reconciler) release(ctx context.Context, s *scope) error {
 	return nil
 }
 
+// forgetSite is release for a domain that is given up. The mark of a withdrawal stays: a replica may
+// come to see it late. Where nothing was ever served, nothing stays.
+func (r *Reconciler) forgetSite(ctx context.Context, s *scope) error {
+	if s.site.config == nil || s.site.holder != ownerOf(s.md) {
+		return nil
+	}
+	if policy, _ := s.site.served(); policy == "" && s.site.config.Data[siteWithdrawn] == "" {
+		return client.IgnoreNotFound(r.Client.Delete(ctx, s.site.config, client.Preconditions{UID: &s.site.config.UID, ResourceVersion: &s.site.config.ResourceVersion}))
+	}
+	return r.release(ctx, s)
+}
+
 // writeSite stores the claim and what is to be served.
 func (r *Reconciler) writeSite(ctx context.Context, s *scope) error {
 	if !s.writes() {
@@ -103,17 +115,32 @@ func (r *Reconciler) writeSite(ctx context.Context, s *scope) error {
 	}
 	data := siteData(s)
 	if s.site.config == nil {
-		return r.Client.Create(ctx, &corev1.ConfigMap{
+		made := &corev1.ConfigMap{
 			ObjectMeta: metav1.ObjectMeta{Namespace: r.Namespace, Name: siteName(s.md.Spec.Domain), Labels: map[string]string{managedByLabel: managedBy, siteLabel: "true"}},
 			Data:       data,
-		})
+		}
+		if err := r.Client.Create(ctx, made); err != nil {
+			return fmt.Errorf("storing the claim of %s: %w", s.md.Spec.Domain, err)
+		}
+		s.site = site{holder: ownerOf(s.md), config: made}
+		return nil
 	}
 	if maps.Equal(data, s.site.config.Data) {
 		return nil
 	}
+	// What was kept of another's certificate has served its time.
+	if served := s.mtasts.serve != nil && s.md.Spec.MTASTS != nil; s.mtasts.ended || served && s.site.holder != ownerOf(s.md) {
+		if err := r.dropCertificate(ctx, s.md.Spec.Domain); err != nil {
+			return err
+		}
+	}
 	next := s.site.config.DeepCopy()
 	next.Data = data
-	return r.Client.Patch(ctx, next, client.MergeFromWithOptions(s.site.config, client.MergeFromWithOptimisticLock{}))
+	if err := r.Client.Patch(ctx, next, client.MergeFromWithOptions(s.site.config, client.MergeFromWithOptimisticLock{})); err != nil {
+		return fmt.Errorf("storing what is served for %s: %w", s.md.Spec.Domain, err)
+	}
+	s.site = site{holder: ownerOf(s.md), config: next}
+	return nil
 }
 
 // siteData is what is to be stored. What is served stays, with the certificate that it is served

@@ -66,9 +66,8 @@ func (w *SnapshotWriter) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Re
 			continue
 		}
 		wanted := mtastsserver.Site{Domain: domain, Policy: config.Data[sitePolicy]}
-		var secret corev1.Secret
-		err := w.Reader.Get(ctx, types.NamespacedName{Namespace: config.Data[siteNamespace], Name: config.Data[siteTLSSecret]}, &secret)
-		if err != nil && !apierrors.IsNotFound(err) {
+		secret, err := w.certificate(ctx, &config)
+		if err != nil {
 			err = fmt.Errorf("reading the certificate of %s: %w", domain, err)
 			if _, served := next[domain]; !served {
 				return ctrl.Result{}, err // a snapshot without it would be a part of one
@@ -93,6 +92,25 @@ func (w *SnapshotWriter) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Re
 	}
 	w.last = next
 	return ctrl.Result{}, errors.Join(unread...)
+}
+
+// certificate returns the Secret with the certificate of a site: the holder's, or what was kept of it
+// when the holder's is gone.
+func (w *SnapshotWriter) certificate(ctx context.Context, site *corev1.ConfigMap) (*corev1.Secret, error) {
+	secret := &corev1.Secret{}
+	err := w.Reader.Get(ctx, types.NamespacedName{Namespace: site.Data[siteNamespace], Name: site.Data[siteTLSSecret]}, secret)
+	if apierrors.IsNotFound(err) {
+		err = w.Reader.Get(ctx, types.NamespacedName{Namespace: w.Namespace, Name: site.Name}, secret)
+	}
+	return secret, client.IgnoreNotFound(err)
+}
+
+// Certificates implements Certificates with what is in the snapshot.
+func (w *SnapshotWriter) Certificates(domain string) (certificate, key []byte) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	site := w.last[domain]
+	return site.Certificate, site.PrivateKey
 }
 
 // complain logs each fault once for as long as it lasts. Users read it in the MailDomain's

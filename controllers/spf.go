@@ -13,11 +13,16 @@ import (
 )
 
 // decideSPF wants the record of spec, unless receivers would end in permerror: then the last
-// good one stays. Without a section it evaluates what stands, for DMARC's sake.
+// good one stays. Without a section it evaluates what stands, for DMARC's sake. At the end of a
+// MailDomain the record goes when no DMARC policy relies on it any more.
 func (r *Reconciler) decideSPF(ctx context.Context, s *scope) error {
 	slot := records.SPFSlot(s.md.Spec.Domain)
 	if s.md.Spec.SPF == nil {
-		if s.dropped(sectionSPF) {
+		switch {
+		case s.ending != nil:
+			s.want(slot, "", r.reliedOn(ctx, s, true))
+			return nil
+		case s.dropped(sectionSPF):
 			s.want(slot, "", verdict{})
 		}
 		texts := slices.DeleteFunc(r.look(ctx, s, slot.Name).values(), func(v string) bool { return !slot.Is(v) })

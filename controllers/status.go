@@ -186,12 +186,12 @@ func summarize(list *[]metav1.Condition, s *scope, found map[string]condition) {
 	slices.Sort(names)
 	ready := condition{metav1.ConditionTrue, verdict{v1alpha1.ReasonVerified, "everything that spec asks for is published and proven"}}
 	switch {
+	case s.ending != nil:
+		ready = condition{metav1.ConditionFalse, verdict{v1alpha1.ReasonWithdrawing, "the MailDomain is deleted, and its records are being withdrawn"}}
 	case s.md.Spec.ModeOrDefault() == v1alpha1.ModeObserve && (len(names) > 0 || !s.claim.held):
 		ready = condition{metav1.ConditionFalse, verdict{v1alpha1.ReasonObserving, "nothing is written in mode Observe: read status.plan, then set mode: Enforce"}}
 	case !s.claim.held:
 		ready = condition{metav1.ConditionFalse, s.claim.verdict}
-	case s.md.Spec.DNS.DeletionPolicyOrDefault() == v1alpha1.DeletionDelete:
-		ready = condition{metav1.ConditionFalse, verdict{v1alpha1.ReasonUnsupported, "spec.dns.deletionPolicy: this version can't withdraw records when the object is deleted: use Retain, and take sections out of spec before"}}
 	case len(names) > 0:
 		ready = condition{metav1.ConditionFalse, verdict{v1alpha1.ReasonSectionsNotReady, "not ready: " + strings.Join(names, ", ")}}
 	}

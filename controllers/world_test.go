@@ -160,9 +160,10 @@ func (w *world) restart() {
 		Fetcher:   &probe.PolicyFetcher{Resolver: resolver, Roots: w.roots, Port: w.fetchPort, Timeout: 10 * time.Second, AllowPrivate: loopback},
 		Accounts:  &Accounts{Clock: w.clock, Timeout: 5 * time.Second, around: func(zone dnsprovider.Zone) dnsprovider.Zone { return countingZone{zone, w} }},
 		Namespace: w.operator, OwnerID: "test", AllowPrivate: loopback,
-		Poll: time.Second, Resync: 10 * time.Minute,
+		Poll: time.Second, Resync: 10 * time.Minute, DeletionGrace: 5 * time.Minute,
 	}
 	w.snapshot = &SnapshotWriter{Client: w.api, Reader: w.api, Clock: w.clock, Namespace: w.operator, Dir: w.snapshot.dir(w.t)}
+	w.r.Certificates = func(domain string) (certificate, key []byte) { return w.snapshot.Certificates(domain) }
 }
 
 func (w *SnapshotWriter) dir(t *testing.T) string {

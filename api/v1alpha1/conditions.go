@@ -216,6 +216,12 @@ const (
 	// ReasonSignerSecretDeleted: Event: a signer's Secret that was left for another is deleted. Nothing
 	// to do.
 	ReasonSignerSecretDeleted = "SignerSecretDeleted"
+	// ReasonHandedOver: Event: a deleted MailDomain is gone, and a tombstone in the operator's namespace
+	// goes on to withdraw what has to stay for longer. Nothing to do.
+	ReasonHandedOver = "HandedOver"
+	// ReasonRecordsLeft: Event: a deleted MailDomain, or its tombstone, is gone and left published what
+	// the message names. Remove that by hand.
+	ReasonRecordsLeft = "RecordsLeft"
 	// ReasonCreate: Event: a record was written where none of its protocol stood. Nothing to do.
 	ReasonCreate = "Create"
 	// ReasonReplace: Event: a record was changed in place. Nothing to do.
@@ -289,6 +295,8 @@ func Reasons() []string {
 		ReasonKeyRestored,
 		ReasonSignerSecretRenamed,
 		ReasonSignerSecretDeleted,
+		ReasonHandedOver,
+		ReasonRecordsLeft,
 		ReasonCreate,
 		ReasonReplace,
 		ReasonRemove,

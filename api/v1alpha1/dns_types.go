@@ -35,8 +35,9 @@ type DNSSpec struct {
 	ConflictPolicy ConflictPolicy `json:"conflictPolicy,omitempty"`
 
 	// deletionPolicy says what happens to the records when the MailDomain is deleted: Retain
-	// leaves them, Delete withdraws them safely and then removes what the operator wrote.
-	// Unset: Retain.
+	// leaves them, Delete withdraws them safely and then removes what the operator wrote. The
+	// object does not wait for what takes long: that is done from the operator's namespace, where
+	// a ClusterDNSProvider is for the domain, else it stays published. Unset: Retain.
 	// +optional
 	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
 }

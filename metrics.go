@@ -16,3 +16,11 @@ func countCalls() func(v1alpha1.ProviderType) {
 	metrics.Registry.MustRegister(calls)
 	return func(kind v1alpha1.ProviderType) { calls.WithLabelValues(string(kind)).Inc() }
 }
+
+// gaugeReadyKeys registers the metric of rsa keys in stock.
+func gaugeReadyKeys(ready func() int) {
+	metrics.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "maildomain_dkim_keys_ready",
+		Help: "RSA keys that are made and that no domain has taken yet.",
+	}, func() float64 { return float64(ready()) }))
+}

@@ -181,35 +181,48 @@ func unsupportedDKIM(d *v1alpha1.DKIMSpec) verdict {
 	return verdict{}
 }
 
-// makeKeys makes the keys that are due, each under a selector that nobody knows.
+// makeKeys makes the keys that are due, each under a selector that nobody knows. They come from
+// outside of the pass; while they are made the pass goes on without them.
 func (r *Reconciler) makeKeys(ctx context.Context, s *scope) error {
 	defer func() { s.book.Silent = s.dkim.silent }()
-	for _, spec := range keys.Due(s.book.Keyring, s.dkim.policy, s.now) {
-		selector, why := r.newSelector(ctx, s)
+	due := keys.Due(s.book.Keyring, s.dkim.policy, s.now)
+	var selectors []string
+	for range due {
+		selector, why := r.newSelector(ctx, s, selectors)
 		if why.bad() {
 			s.block(v1alpha1.ConditionDKIMReady, why)
 			return nil
 		}
-		if !s.writes() {
-			name := records.DKIMSlot(s.md.Spec.Domain, selector).Name
+		selectors = append(selectors, selector)
+	}
+	if !s.writes() {
+		for i, spec := range due {
+			name := records.DKIMSlot(s.md.Spec.Domain, selectors[i]).Name
 			s.dkim.plan = append(s.dkim.plan, v1alpha1.PlannedChange{Action: v1alpha1.PlanGenerate, Name: name, Type: "TXT"})
 			s.block(v1alpha1.ConditionDKIMReady, verdict{v1alpha1.ReasonObserving, fmt.Sprintf("DKIM key %s would be made, under %s", spec.Name, name)})
-			continue
 		}
-		private, record, err := keys.Generate(spec.Algorithm, spec.Bits)
+		return nil
+	}
+	if len(due) > 0 {
+		pairs, ok, err := r.Keys.Take(customer(s.md.Namespace, s.md.Name), due)
 		if err != nil {
 			return err
 		}
-		s.book.privates[selector] = private
-		s.book.Keyring = append(s.book.Keyring, keys.Key{Name: spec.Name, Selector: selector, Algorithm: spec.Algorithm, Bits: spec.Bits, Record: record, Created: s.now})
-		s.events = append(s.events, event{reason: "KeyGenerated", action: "RotateKey", note: fmt.Sprintf("DKIM key %s was made for %s", selector, spec.Name)})
-	}
-	if s.writes() {
-		if s.book.Handled == nil {
-			s.book.Handled = map[string]string{}
+		if !ok {
+			s.block(v1alpha1.ConditionDKIMReady, verdict{v1alpha1.ReasonRotating, fmt.Sprintf("DKIM key %s is being made", due[0].Name)})
+			s.again(r.Poll) // should the call be lost
+			return nil
 		}
-		s.book.Handled[v1alpha1.AnnotationRotate] = s.md.Annotations[v1alpha1.AnnotationRotate]
+		for i, spec := range due {
+			s.book.privates[selectors[i]] = pairs[i].Private
+			s.book.Keyring = append(s.book.Keyring, keys.Key{Name: spec.Name, Selector: selectors[i], Algorithm: spec.Algorithm, Bits: spec.Bits, Record: pairs[i].Record, Created: s.now})
+			s.events = append(s.events, event{reason: v1alpha1.ReasonKeyGenerated, action: "RotateKey", note: fmt.Sprintf("DKIM key %s was made for %s", selectors[i], spec.Name)})
+		}
 	}
+	if s.book.Handled == nil {
+		s.book.Handled = map[string]string{}
+	}
+	s.book.Handled[v1alpha1.AnnotationRotate] = s.md.Annotations[v1alpha1.AnnotationRotate]
 	return nil
 }
 
@@ -217,16 +230,16 @@ func (r *Reconciler) makeKeys(ctx context.Context, s *scope) error {
 // each (Law 13).
 const maxSelectors = 100
 
-// newSelector finds a selector that neither the keyring nor any name server knows (design §6). A
-// server without an answer may know it, so it is waited for. What a wildcard makes up is at no
-// selector in particular.
-func (r *Reconciler) newSelector(ctx context.Context, s *scope) (string, verdict) {
+// newSelector finds a selector that neither the keyring nor any name server knows (design §6), and
+// that is not among those chosen before in the pass. A server without an answer may know it, so it
+// is waited for. What a wildcard makes up is at no selector in particular.
+func (r *Reconciler) newSelector(ctx context.Context, s *scope, chosen []string) (string, verdict) {
 	var why verdict
 	asked := 0
 	domain := s.md.Spec.Domain
 	wildcard := r.look(ctx, s, "*._domainkey."+domain)
 	selector := keys.NewSelector(s.md.Spec.DKIM.SelectorOrDefault(), s.now, func(selector string) bool {
-		if s.book.Keyring.Find(selector) >= 0 || slices.ContainsFunc(s.dkim.plan, func(p v1alpha1.PlannedChange) bool { return strings.HasPrefix(p.Name, selector+".") }) {
+		if s.book.Keyring.Find(selector) >= 0 || slices.Contains(chosen, selector) {
 			return true
 		}
 		slot := records.DKIMSlot(domain, selector)

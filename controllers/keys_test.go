@@ -67,8 +67,9 @@ func TestALostKeyIsNeverOverwritten(t *testing.T) {
 	w.until("example-com", "ready", isReady)
 	file := keys.PrivateFile(w.active("example-com"))
 	good := w.secret(theSigner).Data[file]
-	another, _, err := keys.Generate("ed25519", 0)
+	made, err := keys.Generate("ed25519", 0)
 	w.must(err)
+	another := made.Private
 	yes := true
 	w.edit("example-com", func(md *v1alpha1.MailDomain) {
 		md.Spec.DKIM.External = []v1alpha1.ExternalSelector{{Selector: "google", VerifyOnly: &yes}}

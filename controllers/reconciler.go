@@ -30,6 +30,7 @@ type Reconciler struct {
 	Fetcher  *probe.PolicyFetcher
 
 	Accounts *Accounts
+	Keys     KeyMaker
 
 	Namespace string // the operator's own
 	OwnerID   string // of this installation, in registry records
@@ -70,6 +71,9 @@ func (r *Reconciler) steps() []step {
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	md := &v1alpha1.MailDomain{}
 	if err := r.Client.Get(ctx, req.NamespacedName, md); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.Keys.Forget(customer(req.Namespace, req.Name))
+		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	if !md.DeletionTimestamp.IsZero() {

@@ -319,27 +319,27 @@ func TestSignerData(t *testing.T) {
 
 func TestGenerate(t *testing.T) {
 	for _, spec := range []Spec{{Algorithm: "rsa", Bits: 2048}, {Algorithm: "ed25519"}} {
-		private, record, err := Generate(spec.Algorithm, spec.Bits)
+		pair, err := Generate(spec.Algorithm, spec.Bits)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if again, err := RecordOf(private); err != nil || again != record || !strings.HasPrefix(record, "v=DKIM1; k="+spec.Algorithm+"; p=") {
-			t.Errorf("%v: got %q and %q, %v", spec, record, again, err)
+		if again, err := RecordOf(pair.Private); err != nil || again != pair.Record || !strings.HasPrefix(pair.Record, "v=DKIM1; k="+spec.Algorithm+"; p=") {
+			t.Errorf("%v: got %q and %q, %v", spec, pair.Record, again, err)
 		}
 	}
 	for _, spec := range []Spec{{Algorithm: "rsa", Bits: 1024}, {Algorithm: "rsa", Bits: 8192}, {Algorithm: "dsa"}} {
-		if _, _, err := Generate(spec.Algorithm, spec.Bits); err == nil {
+		if _, err := Generate(spec.Algorithm, spec.Bits); err == nil {
 			t.Errorf("%v was made", spec)
 		}
 	}
 }
 
 func FuzzRecordOf(f *testing.F) {
-	private, _, err := Generate("ed25519", 0)
+	pair, err := Generate("ed25519", 0)
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(private)
+	f.Add(pair.Private)
 	f.Add([]byte("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"))
 	f.Fuzz(func(t *testing.T, private []byte) {
 		record, err := RecordOf(private)

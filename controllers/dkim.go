@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -28,6 +29,11 @@ func (r *Reconciler) decideDKIM(ctx context.Context, s *scope) error {
 	var restored []string
 	restored, s.dkim.lost = privates(s.book, s.dkim.signers)
 	s.block(v1alpha1.ConditionDKIMReady, s.dkim.lost)
+	if s.dkim.managed && !s.dkim.lost.bad() {
+		if err := r.importKeys(ctx, s); err != nil {
+			return err
+		}
+	}
 	s.dkim.policy = r.keyPolicy(ctx, s)
 	if signer := s.dkim.signers[0]; signer.foreign {
 		s.dkim.policy.Frozen = true
@@ -122,7 +128,11 @@ func (r *Reconciler) keyPolicy(ctx context.Context, s *scope) keys.Policy {
 	}
 	for _, key := range d.KeysOrDefault() {
 		if key.Import != nil {
-			p.Kept = append(p.Kept, key.Name) // not supported yet, which is no wish to have it stop
+			if i := s.imported(key); i >= 0 {
+				p.Keys = append(p.Keys, s.book.Keyring[i].Succeeds())
+			} else {
+				p.Kept = append(p.Kept, key.Name)
+			}
 			continue
 		}
 		spec := keys.Spec{Name: string(key.Name), Algorithm: string(key.AlgorithmOrDefault())}
@@ -167,15 +177,7 @@ func (r *Reconciler) othersSign(ctx context.Context, s *scope) bool {
 }
 
 func unsupportedDKIM(d *v1alpha1.DKIMSpec) verdict {
-	if d == nil {
-		return verdict{}
-	}
-	for _, key := range d.Keys {
-		if key.Import != nil {
-			return verdict{v1alpha1.ReasonUnsupported, fmt.Sprintf("spec.dkim.keys[%s].import: this version does not import keys: leave import out to have one made", key.Name)}
-		}
-	}
-	if d.SignerSecret.Combined() {
+	if d != nil && d.SignerSecret.Combined() {
 		return verdict{v1alpha1.ReasonUnsupported, "spec.dkim.signerSecret.combine: this version writes one Secret for each MailDomain: leave combine out"}
 	}
 	return verdict{}
@@ -252,8 +254,7 @@ func (r *Reconciler) newSelector(ctx context.Context, s *scope, chosen []string)
 		if (len(values) > 0 || alias != "") && (!slices.Equal(values, wildcard.values()) || alias != wildcard.rrset(slot.Key).Alias) {
 			return true
 		}
-		var names []string
-		names, s.dkim.silent = seen.waiting(s.book.Silent, s.now)
+		names := s.silence(seen)
 		if !slices.ContainsFunc(seen.answers, proves) {
 			_, why = seen.verify(slot, "")
 		} else if len(names) > 0 {
@@ -262,4 +263,15 @@ func (r *Reconciler) newSelector(ctx context.Context, s *scope, chosen []string)
 		return false
 	})
 	return selector, why
+}
+
+// silence notes who gave no answer about a selector that is to be taken, and names those that are
+// waited for.
+func (s *scope) silence(seen sight) []string {
+	names, silent := seen.waiting(s.book.Silent, s.now)
+	if s.dkim.silent == nil {
+		s.dkim.silent = map[string]time.Time{}
+	}
+	maps.Copy(s.dkim.silent, silent)
+	return names
 }

@@ -123,6 +123,7 @@ func TestPoolCallsBack(t *testing.T) {
 				}
 			}
 		}
+		time.Sleep(time.Second / 2)
 		for second, want := range []string{"", "a", "", "b", "c", ""} {
 			if got := woken(); got != want {
 				t.Errorf("after %d s: %q was called, want %q", second, got, want)
@@ -167,7 +168,7 @@ func TestPoolPutsAside(t *testing.T) {
 		}
 		take(t, p, "d", rsa2048)
 		take(t, p, "e", rsa2048, rsa2048)
-		time.Sleep(time.Second)
+		time.Sleep(3 * time.Second / 2)
 		p.Forget("d") // whose key makes e's two
 		time.Sleep(time.Minute)
 		if got := woken(); got != "b a d e" || s.made.Load() != 5 {

@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	goruntime "runtime"
 	"strings"
 	"time"
 
@@ -31,6 +32,7 @@ import (
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
 	"github.com/maildomain/maildomain-operator/controllers"
+	"github.com/maildomain/maildomain-operator/keys"
 	"github.com/maildomain/maildomain-operator/probe"
 )
 
@@ -54,6 +56,10 @@ type managerFlags struct {
 	metrics      string
 	health       string
 }
+
+// readyKeys is how many rsa keys are kept in stock: a tenth of a second and more each, so that a few
+// new domains at a time need not wait.
+const readyKeys = 16
 
 func parseManagerFlags(args []string, stderr io.Writer) (managerFlags, error) {
 	var f managerFlags
@@ -139,6 +145,11 @@ func manager(ctx context.Context, args []string, stderr io.Writer) error {
 		return err
 	}
 	resolver := probe.NewResolver(resolvers, 0)
+	pool := keys.NewPool(max(1, goruntime.GOMAXPROCS(0)-1), readyKeys, keys.Generate)
+	if err := mgr.Add(pool); err != nil {
+		return err
+	}
+	gaugeReadyKeys(pool.Ready)
 	reconciler := &controllers.Reconciler{
 		Client:   mgr.GetClient(),
 		Reader:   mgr.GetAPIReader(),
@@ -148,6 +159,7 @@ func manager(ctx context.Context, args []string, stderr io.Writer) error {
 		Prober:   probe.NewProber(probe.Options{Resolver: resolver, Port: uint16(f.dnsPort), AllowPrivate: allowed}),
 		Fetcher:  &probe.PolicyFetcher{Resolver: resolver, Roots: roots, Port: uint16(f.policyPort), AllowPrivate: allowed},
 		Accounts: &controllers.Accounts{Clock: clock.RealClock{}, Timeout: f.timeout, Ambient: f.ambient, Called: countCalls()},
+		Keys:     pool,
 
 		Namespace:    f.namespace,
 		OwnerID:      f.ownerID,

@@ -27,3 +27,11 @@ func countLeft() func(records int) {
 	metrics.Registry.MustRegister(left)
 	return func(records int) { left.Add(float64(records)) }
 }
+
+// gaugeReadyKeys registers the metric of rsa keys in stock.
+func gaugeReadyKeys(ready func() int) {
+	metrics.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "maildomain_dkim_keys_ready",
+		Help: "RSA keys that are made and that no domain has taken yet.",
+	}, func() float64 { return float64(ready()) }))
+}

@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -31,6 +32,11 @@ func (r *Reconciler) decideDKIM(ctx context.Context, s *scope) error {
 		s.dkim.lost = verdict{} // nothing is going to be signed with it
 	}
 	s.block(v1alpha1.ConditionDKIMReady, s.dkim.lost)
+	if s.dkim.managed && !s.dkim.lost.bad() {
+		if err := r.importKeys(ctx, s); err != nil {
+			return err
+		}
+	}
 	s.dkim.policy = r.keyPolicy(ctx, s)
 	if signer := s.dkim.signers[0]; signer.foreign && s.ending == nil {
 		s.dkim.policy.Frozen = true
@@ -122,7 +128,11 @@ func (r *Reconciler) keyPolicy(ctx context.Context, s *scope) keys.Policy {
 	}
 	for _, key := range d.KeysOrDefault() {
 		if key.Import != nil {
-			p.Kept = append(p.Kept, key.Name) // not supported yet, which is no wish to have it stop
+			if i := s.imported(key); i >= 0 {
+				p.Keys = append(p.Keys, s.book.Keyring[i].Succeeds())
+			} else {
+				p.Kept = append(p.Kept, key.Name)
+			}
 			continue
 		}
 		spec := keys.Spec{Name: string(key.Name), Algorithm: string(key.AlgorithmOrDefault())}
@@ -164,50 +174,51 @@ func (r *Reconciler) othersSign(ctx context.Context, s *scope) bool {
 }
 
 func unsupportedDKIM(d *v1alpha1.DKIMSpec) verdict {
-	if d == nil {
-		return verdict{}
-	}
-	for _, key := range d.Keys {
-		if key.Import != nil {
-			return verdict{v1alpha1.ReasonUnsupported, fmt.Sprintf("spec.dkim.keys[%s].import: this version does not import keys: leave import out to have one made", key.Name)}
-		}
-	}
-	if d.SignerSecret.Combined() {
+	if d != nil && d.SignerSecret.Combined() {
 		return verdict{v1alpha1.ReasonUnsupported, "spec.dkim.signerSecret.combine: this version writes one Secret for each MailDomain: leave combine out"}
 	}
 	return verdict{}
 }
 
-// makeKeys makes the keys that are due, each under a selector that nobody knows.
+// makeKeys makes the keys that are due, each under a selector that nobody knows. They come from
+// outside of the pass; while they are made the pass goes on without them.
 func (r *Reconciler) makeKeys(ctx context.Context, s *scope) error {
 	defer func() { s.book.Silent = s.dkim.silent }()
-	for _, spec := range keys.Due(s.book.Keyring, s.dkim.policy, s.now) {
-		selector, why := r.newSelector(ctx, s)
+	due := keys.Due(s.book.Keyring, s.dkim.policy, s.now)
+	var selectors []string
+	for range due {
+		selector, why := r.newSelector(ctx, s, selectors)
 		if why.bad() {
 			s.block(v1alpha1.ConditionDKIMReady, why)
 			return nil
 		}
-		if !s.writes() {
-			name := records.DKIMSlot(s.md.Spec.Domain, selector).Name
+		selectors = append(selectors, selector)
+	}
+	if !s.writes() {
+		for i, spec := range due {
+			name := records.DKIMSlot(s.md.Spec.Domain, selectors[i]).Name
 			s.dkim.plan = append(s.dkim.plan, v1alpha1.PlannedChange{Action: v1alpha1.PlanGenerate, Name: name, Type: "TXT"})
 			s.block(v1alpha1.ConditionDKIMReady, verdict{v1alpha1.ReasonObserving, fmt.Sprintf("DKIM key %s would be made, under %s", spec.Name, name)})
-			continue
 		}
-		generate := r.Generate
-		if generate == nil {
-			generate = keys.Generate
-		}
-		private, record, err := generate(spec.Algorithm, spec.Bits)
+		return nil
+	}
+	if len(due) > 0 {
+		pairs, ok, err := r.Keys.Take(customer(s.md.Namespace, s.md.Name), due)
 		if err != nil {
 			return err
 		}
-		s.book.privates[selector] = private
-		s.book.Keyring = append(s.book.Keyring, keys.Key{Name: spec.Name, Selector: selector, Algorithm: spec.Algorithm, Bits: spec.Bits, Record: record, Created: s.now})
-		s.events = append(s.events, event{reason: "KeyGenerated", action: "RotateKey", note: fmt.Sprintf("DKIM key %s was made for %s", selector, spec.Name)})
+		if !ok {
+			s.block(v1alpha1.ConditionDKIMReady, verdict{v1alpha1.ReasonRotating, fmt.Sprintf("DKIM key %s is being made", due[0].Name)})
+			s.again(r.Poll) // should the call be lost
+			return nil
+		}
+		for i, spec := range due {
+			s.book.privates[selectors[i]] = pairs[i].Private
+			s.book.Keyring = append(s.book.Keyring, keys.Key{Name: spec.Name, Selector: selectors[i], Algorithm: spec.Algorithm, Bits: spec.Bits, Record: pairs[i].Record, Created: s.now})
+			s.events = append(s.events, event{reason: v1alpha1.ReasonKeyGenerated, action: "RotateKey", note: fmt.Sprintf("DKIM key %s was made for %s", selectors[i], spec.Name)})
+		}
 	}
-	if s.writes() {
-		s.book.Handle(v1alpha1.AnnotationRotate, s.md.Annotations[v1alpha1.AnnotationRotate])
-	}
+	s.book.Handle(v1alpha1.AnnotationRotate, s.md.Annotations[v1alpha1.AnnotationRotate])
 	return nil
 }
 
@@ -215,16 +226,16 @@ func (r *Reconciler) makeKeys(ctx context.Context, s *scope) error {
 // each (Law 13).
 const maxSelectors = 100
 
-// newSelector finds a selector that neither the keyring nor any name server knows (design §6). A
-// server without an answer may know it, so it is waited for. What a wildcard makes up is at no
-// selector in particular.
-func (r *Reconciler) newSelector(ctx context.Context, s *scope) (string, verdict) {
+// newSelector finds a selector that neither the keyring nor any name server knows (design §6), and
+// that is not among those chosen before in the pass. A server without an answer may know it, so it
+// is waited for. What a wildcard makes up is at no selector in particular.
+func (r *Reconciler) newSelector(ctx context.Context, s *scope, chosen []string) (string, verdict) {
 	var why verdict
 	asked := 0
 	domain := s.md.Spec.Domain
 	wildcard := r.look(ctx, s, "*._domainkey."+domain)
 	selector := keys.NewSelector(s.md.Spec.DKIM.SelectorOrDefault(), s.now, func(selector string) bool {
-		if s.book.Keyring.Find(selector) >= 0 || slices.ContainsFunc(s.dkim.plan, func(p v1alpha1.PlannedChange) bool { return strings.HasPrefix(p.Name, selector+".") }) {
+		if s.book.Keyring.Find(selector) >= 0 || slices.Contains(chosen, selector) {
 			return true
 		}
 		slot := records.DKIMSlot(domain, selector)
@@ -237,8 +248,7 @@ func (r *Reconciler) newSelector(ctx context.Context, s *scope) (string, verdict
 		if (len(values) > 0 || alias != "") && (!slices.Equal(values, wildcard.values()) || alias != wildcard.rrset(slot.Key).Alias) {
 			return true
 		}
-		var names []string
-		names, s.dkim.silent = seen.waiting(s.book.Silent, s.now)
+		names := s.silence(seen)
 		if !slices.ContainsFunc(seen.answers, proves) {
 			_, why = seen.verify(slot, "")
 		} else if len(names) > 0 {
@@ -247,4 +257,15 @@ func (r *Reconciler) newSelector(ctx context.Context, s *scope) (string, verdict
 		return false
 	})
 	return selector, why
+}
+
+// silence notes who gave no answer about a selector that is to be taken, and names those that are
+// waited for.
+func (s *scope) silence(seen sight) []string {
+	names, silent := seen.waiting(s.book.Silent, s.now)
+	if s.dkim.silent == nil {
+		s.dkim.silent = map[string]time.Time{}
+	}
+	maps.Copy(s.dkim.silent, silent)
+	return names
 }

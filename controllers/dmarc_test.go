@@ -146,9 +146,9 @@ func TestExternalSelectorsAreProven(t *testing.T) {
 	if text := message(w.get("example-com"), v1alpha1.ConditionDMARCReady); !strings.Contains(text, "the external selector google is verified") {
 		t.Error(text)
 	}
-	_, record, err := keys.Generate("ed25519", 0)
+	pair, err := keys.Generate("ed25519", 0)
 	w.must(err)
-	w.must(w.dns.SetTXT("google._domainkey.example.com", record))
+	w.must(w.dns.SetTXT("google._domainkey.example.com", pair.Record))
 	w.until("example-com", "ready", isReady)
 
 	w.must(w.dns.SetTXT("google._domainkey.example.com"))
@@ -157,7 +157,7 @@ func TestExternalSelectorsAreProven(t *testing.T) {
 	w.until("example-com", "stalled", func(md *v1alpha1.MailDomain) bool { return !isReady(md) })
 	w.settles("example-com")
 	w.active("example-com")
-	w.must(w.dns.SetTXT("google._domainkey.example.com", record))
+	w.must(w.dns.SetTXT("google._domainkey.example.com", pair.Record))
 	w.until("example-com", "retired", func(md *v1alpha1.MailDomain) bool { return len(md.Status.DKIM.ActiveSelectors) == 0 })
 	if !slices.Equal(w.dns.TXT("_dmarc.example.com"), []string{"v=DMARC1; p=reject; rua=mailto:dmarc@example.com"}) {
 		t.Errorf("got %q", w.dns.TXT("_dmarc.example.com"))

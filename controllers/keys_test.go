@@ -67,8 +67,9 @@ func TestALostKeyIsNeverOverwritten(t *testing.T) {
 	w.until("example-com", "ready", isReady)
 	file := keys.PrivateFile(w.active("example-com"))
 	good := w.secret(theSigner).Data[file]
-	another, _, err := keys.Generate("ed25519", 0)
+	made, err := keys.Generate("ed25519", 0)
 	w.must(err)
+	another := made.Private
 	yes := true
 	w.edit("example-com", func(md *v1alpha1.MailDomain) {
 		md.Spec.DKIM.External = []v1alpha1.ExternalSelector{{Selector: "google", VerifyOnly: &yes}}
@@ -176,10 +177,10 @@ func TestDroppedKeysEndInGoodOrder(t *testing.T) {
 	w.until("example-com", "ready", isReady)
 	selector := w.active("example-com")
 	record := selector + "._domainkey.example.com"
-	w.edit("example-com", func(md *v1alpha1.MailDomain) { // what is not supported is no wish to stop
+	w.edit("example-com", func(md *v1alpha1.MailDomain) { // what can't be imported is no wish to stop
 		md.Spec.DKIM.Keys = []v1alpha1.DKIMKey{{Name: "ed25519", Import: &v1alpha1.DKIMImport{SecretName: "x", Key: "y", Selector: "z"}}}
 	})
-	w.until("example-com", "unsupported", hasReason(v1alpha1.ConditionDKIMReady, v1alpha1.ReasonUnsupported))
+	w.until("example-com", "refused", hasReason(v1alpha1.ConditionDKIMReady, v1alpha1.ReasonImportFailed))
 	w.forward(2 * time.Hour)
 	w.pass("example-com")
 	if w.active("example-com") != selector {

@@ -31,9 +31,7 @@ type Reconciler struct {
 	Fetcher  PolicyFetcher
 
 	Accounts *Accounts
-
-	// Generate makes a key pair, as keys.Generate does; nil: that does.
-	Generate func(algorithm string, bits int) (private []byte, record string, err error)
+	Keys     KeyMaker
 
 	Namespace string // the operator's own
 	OwnerID   string // of this installation, in registry records
@@ -81,6 +79,9 @@ func (r *Reconciler) steps() []step {
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	md := &v1alpha1.MailDomain{}
 	if err := r.Client.Get(ctx, req.NamespacedName, md); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.Keys.Forget(customer(req.Namespace, req.Name))
+		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	s := r.newScope(md)

@@ -32,6 +32,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, options controller.Optio
 		Watches(&v1alpha1.ClusterDNSProvider{}, r.dependents(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WatchesMetadata(&corev1.Secret{}, r.dependents()).
 		Watches(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(holderOf), builder.WithPredicates(sitesIn(r.Namespace), notCreated)).
+		WatchesRawSource(r.madeKeys()).
 		WithOptions(options).
 		Complete(r)
 }

@@ -80,7 +80,7 @@ func privates(b *book, signers []signer) (restored []string, why verdict) {
 		}
 		file := keys.PrivateFile(k.Selector)
 		stored, there := b.privates[k.Selector]
-		if there && matches(stored, k) {
+		if there && keys.Belongs(stored, k.Record) {
 			continue
 		}
 		found := false
@@ -88,7 +88,7 @@ func privates(b *book, signers []signer) (restored []string, why verdict) {
 			if !signer.ours() {
 				continue
 			}
-			if private := signer.secret.Data[file]; matches(private, k) {
+			if private := signer.secret.Data[file]; keys.Belongs(private, k.Record) {
 				b.privates[k.Selector], found = private, true
 				restored = append(restored, k.Selector)
 				break
@@ -103,12 +103,6 @@ func privates(b *book, signers []signer) (restored []string, why verdict) {
 		}
 	}
 	return restored, why
-}
-
-// matches reports whether the private key is that of the key's record.
-func matches(private []byte, k keys.Key) bool {
-	record, err := keys.RecordOf(private)
-	return err == nil && record == k.Record
 }
 
 // writeSigner puts the keys that may sign where the signers find them. It comes before the

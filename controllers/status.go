@@ -132,10 +132,10 @@ func dkimCondition(s *scope, why verdict) condition {
 			return judged(f.verdict, verdict{})
 		}
 	}
-	for _, spec := range s.dkim.policy.Keys {
-		if !slices.ContainsFunc(active, func(k keys.Key) bool { return k.Name == spec.Name }) {
+	for _, name := range s.dkim.policy.Names() {
+		if !slices.ContainsFunc(active, func(k keys.Key) bool { return k.Name == name }) {
 			if !why.bad() {
-				why = verdict{v1alpha1.ReasonProgressing, fmt.Sprintf("DKIM key %s is being made", spec.Name)}
+				why = verdict{v1alpha1.ReasonProgressing, fmt.Sprintf("DKIM key %s is being made", name)}
 			}
 			return judged(why, verdict{})
 		}

@@ -159,6 +159,7 @@ func (w *world) restart() {
 		Prober:    probe.NewProber(probe.Options{Resolver: resolver, Port: w.dns.AddrPort().Port(), Timeout: 10 * time.Second, AllowPrivate: loopback}),
 		Fetcher:   &probe.PolicyFetcher{Resolver: resolver, Roots: w.roots, Port: w.fetchPort, Timeout: 10 * time.Second, AllowPrivate: loopback},
 		Accounts:  &Accounts{Clock: w.clock, Timeout: 5 * time.Second, around: func(zone dnsprovider.Zone) dnsprovider.Zone { return countingZone{zone, w} }},
+		Keys:      instantly{},
 		Namespace: w.operator, OwnerID: "test", AllowPrivate: loopback,
 		Poll: time.Second, Resync: 10 * time.Minute, DeletionGrace: 5 * time.Minute,
 	}

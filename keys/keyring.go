@@ -18,11 +18,12 @@ const (
 // Key is one key pair without its private half. A time is zero until it has come; all are
 // in UTC and whole seconds, the precision in which they are stored.
 type Key struct {
-	Name      string `json:"name"`           // of the key in spec, the same over rotations
-	Selector  string `json:"selector"`       // of this key alone, never used again
-	Algorithm string `json:"algorithm"`      // the k= tag: "rsa" or "ed25519"
-	Bits      int    `json:"bits,omitempty"` // of an rsa key
-	Record    string `json:"record"`         // the TXT record of the public key
+	Name      string `json:"name"`               // of the key in spec, the same over rotations
+	Selector  string `json:"selector"`           // of this key alone, never used again
+	Algorithm string `json:"algorithm"`          // the k= tag: "rsa" or "ed25519"
+	Bits      int    `json:"bits,omitempty"`     // of an rsa key
+	Record    string `json:"record"`             // the TXT record of the public key
+	Imported  bool   `json:"imported,omitempty"` // made by somebody else; its record may be theirs too
 
 	Created    time.Time `json:"created,omitzero"`
 	Published  time.Time `json:"published,omitzero"`

@@ -11,12 +11,23 @@ type Spec struct {
 	Name      string
 	Algorithm string
 	Bits      int
+	// AsIs is the selector of an imported key that does, whatever its size; "" without one.
+	AsIs string
+}
+
+// Succeeds is what is to follow the imported key: of its algorithm, and of a size that is made.
+func (k Key) Succeeds() Spec {
+	s := Spec{Name: k.Name, Algorithm: k.Algorithm, AsIs: k.Selector}
+	if k.Algorithm == rsaAlgorithm {
+		s.Bits = min(max(MinBits, (k.Bits+1023)/1024*1024), maxBits)
+	}
+	return s
 }
 
 // Policy is what the user wants of the keys.
 type Policy struct {
 	Keys      []Spec
-	Kept      []string      // names of keys that go on as they are, with no successor
+	Kept      []string      // names of keys whose successor is to come from somewhere else: they go on
 	Interval  time.Duration // from one activation to the next, at most
 	Retention time.Duration // how long a retired key's record stays
 	Paused    bool          // no rotation by schedule
@@ -30,6 +41,15 @@ type Policy struct {
 	// revoked unless it is compromised. The signer's Secret can't be written, so what the signer
 	// does is not known, or nobody is to stop signing now.
 	Frozen bool
+}
+
+// Names returns the names of the keys that are to sign.
+func (p Policy) Names() []string {
+	var names []string
+	for _, s := range p.Keys {
+		names = append(names, s.Name)
+	}
+	return append(names, p.Kept...)
 }
 
 // spread is the part of the interval by which a domain rotates earlier, up to a tenth.
@@ -71,7 +91,8 @@ func Due(ring Keyring, policy Policy, now time.Time) []Spec {
 		pending, active := ring.named(spec.Name)
 		fits := func(i int) bool {
 			k := ring[i]
-			return k.Algorithm == spec.Algorithm && k.Bits == spec.Bits && !slices.Contains(policy.Compromised, k.Selector)
+			asked := k.Algorithm == spec.Algorithm && k.Bits == spec.Bits || k.Imported && k.Selector == spec.AsIs
+			return asked && !slices.Contains(policy.Compromised, k.Selector)
 		}
 		underWay := slices.ContainsFunc(pending, fits)
 		if !underWay && (rotate || !slices.ContainsFunc(active, fits)) {

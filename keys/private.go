@@ -22,34 +22,52 @@ const (
 	pemType          = "PRIVATE KEY" // PKCS #8 (RFC 5958), which all signers read
 )
 
+// maxBits is the size of the largest: verifiers need not know more (RFC 8301 §3.2).
+const maxBits = 4096
+
 // Generate makes a key pair: "rsa" with 2048 to 4096 bits, or "ed25519", for which bits are
-// not used. It returns the private key as PKCS #8 in PEM and the text of the public key's
-// record (RFC 6376 §3.6.1).
-func Generate(algorithm string, bits int) (private []byte, record string, err error) {
+// not used.
+func Generate(algorithm string, bits int) (Pair, error) {
+	if err := makeable(algorithm, bits); err != nil {
+		return Pair{}, err
+	}
 	var signer crypto.Signer
+	var err error
+	if algorithm == rsaAlgorithm {
+		signer, err = rsa.GenerateKey(rand.Reader, bits)
+	} else {
+		_, signer, err = ed25519.GenerateKey(rand.Reader)
+	}
+	if err != nil {
+		return Pair{}, fmt.Errorf("generating an %s key: %w", algorithm, err)
+	}
+	return pairOf(signer)
+}
+
+func makeable(algorithm string, bits int) error {
 	switch algorithm {
 	case rsaAlgorithm:
-		if bits < MinBits || bits > 4096 {
-			return nil, "", fmt.Errorf("an rsa key of %d bits is not made: use 2048 to 4096 (RFC 8301 section 3.2)", bits)
+		if bits < MinBits || bits > maxBits {
+			return fmt.Errorf("an rsa key of %d bits is not made: use 2048 to 4096 (RFC 8301 section 3.2)", bits)
 		}
-		signer, err = rsa.GenerateKey(rand.Reader, bits)
 	case ed25519Algorithm:
-		_, signer, err = ed25519.GenerateKey(rand.Reader)
 	default:
-		return nil, "", fmt.Errorf("unknown algorithm %q: use rsa or ed25519", algorithm)
+		return fmt.Errorf("unknown algorithm %q: use rsa or ed25519", algorithm)
 	}
-	if err != nil {
-		return nil, "", fmt.Errorf("generating an %s key: %w", algorithm, err)
-	}
+	return nil
+}
+
+// pairOf puts a key into the forms that are stored (RFC 5958) and published (RFC 6376 §3.6.1).
+func pairOf(signer crypto.Signer) (Pair, error) {
 	der, err := x509.MarshalPKCS8PrivateKey(signer)
 	if err != nil {
-		return nil, "", fmt.Errorf("encoding an %s key: %w", algorithm, err)
+		return Pair{}, fmt.Errorf("encoding a private key: %w", err)
 	}
 	text, err := dkim.NewRecord(signer.Public())
 	if err != nil {
-		return nil, "", fmt.Errorf("the record of an %s key: %w", algorithm, err)
+		return Pair{}, err
 	}
-	return pem.EncodeToMemory(&pem.Block{Type: pemType, Bytes: der}), text.String(), nil
+	return Pair{pem.EncodeToMemory(&pem.Block{Type: pemType, Bytes: der}), text.String()}, nil
 }
 
 // RecordOf recomputes the record of the public key from the private key in PEM. It is what

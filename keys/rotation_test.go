@@ -188,6 +188,11 @@ func TestWhatTheUserWants(t *testing.T) {
 		"paused":                      {Keyring{activeKey("ed", "a")}, func(p *Policy) { p.Paused, p.Interval = true, time.Second }, 0, "a Active"},
 		"compromised":                 {Keyring{activeKey("ed", "a")}, func(p *Policy) { p.Compromised = []string{"a"} }, 1, "a Active"},
 		"compromised, with successor": {Keyring{activeKey("ed", "a"), activeKey("ed", "b")}, func(p *Policy) { p.Compromised = []string{"a"} }, 0, "a Revoked, b Active"},
+		"imported, and short":         {Keyring{imported(1024)}, func(p *Policy) { p.Keys = []Spec{imported(1024).Succeeds()} }, 0, "a Active"},
+		"no longer imported":          {Keyring{imported(1024)}, func(p *Policy) { p.Keys = []Spec{{"ed", "rsa", 2048, ""}} }, 1, "a Active"},
+		"imported, and as wished":     {Keyring{imported(2048)}, func(p *Policy) { p.Keys = []Spec{{"ed", "rsa", 2048, ""}} }, 0, "a Active"},
+		"imported, and asked":         {Keyring{imported(1024)}, func(p *Policy) { p.Keys, p.RotateNow = []Spec{imported(1024).Succeeds()}, true }, 1, "a Active"},
+		"imported, and compromised":   {Keyring{imported(1024)}, func(p *Policy) { p.Keys, p.Compromised = []Spec{imported(1024).Succeeds()}, []string{"a"} }, 1, "a Active"},
 		"dropped before it signed":    {Keyring{newKey("old", "a", start), activeKey("ed", "b")}, func(*Policy) {}, 0, "a Removed, b Active"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -204,6 +209,24 @@ func TestWhatTheUserWants(t *testing.T) {
 				t.Errorf("got %s, want %s", got, test.want)
 			}
 		})
+	}
+}
+
+func imported(bits int) Key {
+	k := activeKey("ed", "a")
+	k.Algorithm, k.Bits, k.Imported = "rsa", bits, true
+	return k
+}
+
+// What follows an imported key is of a size that is made.
+func TestSucceeds(t *testing.T) {
+	for bits, want := range map[int]int{1024: 2048, 2047: 2048, 2048: 2048, 2049: 3072, 3072: 3072, 4096: 4096, 8192: 4096} {
+		if got := imported(bits).Succeeds(); got.Bits != want || got.Algorithm != "rsa" || got.Name != "ed" {
+			t.Errorf("%d bits: %+v", bits, got)
+		}
+	}
+	if got := (Key{Name: "x", Selector: "s", Algorithm: "ed25519"}).Succeeds(); got != (Spec{"x", "ed25519", 0, "s"}) {
+		t.Errorf("%+v", got)
 	}
 }
 
@@ -319,27 +342,27 @@ func TestSignerData(t *testing.T) {
 
 func TestGenerate(t *testing.T) {
 	for _, spec := range []Spec{{Algorithm: "rsa", Bits: 2048}, {Algorithm: "ed25519"}} {
-		private, record, err := Generate(spec.Algorithm, spec.Bits)
+		pair, err := Generate(spec.Algorithm, spec.Bits)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if again, err := RecordOf(private); err != nil || again != record || !strings.HasPrefix(record, "v=DKIM1; k="+spec.Algorithm+"; p=") {
-			t.Errorf("%v: got %q and %q, %v", spec, record, again, err)
+		if again, err := RecordOf(pair.Private); err != nil || again != pair.Record || !strings.HasPrefix(pair.Record, "v=DKIM1; k="+spec.Algorithm+"; p=") {
+			t.Errorf("%v: got %q and %q, %v", spec, pair.Record, again, err)
 		}
 	}
 	for _, spec := range []Spec{{Algorithm: "rsa", Bits: 1024}, {Algorithm: "rsa", Bits: 8192}, {Algorithm: "dsa"}} {
-		if _, _, err := Generate(spec.Algorithm, spec.Bits); err == nil {
+		if _, err := Generate(spec.Algorithm, spec.Bits); err == nil {
 			t.Errorf("%v was made", spec)
 		}
 	}
 }
 
 func FuzzRecordOf(f *testing.F) {
-	private, _, err := Generate("ed25519", 0)
+	pair, err := Generate("ed25519", 0)
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(private)
+	f.Add(pair.Private)
 	f.Add([]byte("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"))
 	f.Fuzz(func(t *testing.T, private []byte) {
 		record, err := RecordOf(private)

@@ -207,6 +207,9 @@ const (
 	ReasonKeyRevoked = "KeyRevoked"
 	// ReasonKeyRemoved: Event: the record of a DKIM key is no longer wanted. Nothing to do.
 	ReasonKeyRemoved = "KeyRemoved"
+	// ReasonKeyImported: Event: a private key of the user's was copied into the ledger. The Secret that it
+	// came from is not needed any more.
+	ReasonKeyImported = "KeyImported"
 	// ReasonKeyRestored: Event: a lost private key was taken back from the signer's Secret. Find out who
 	// removed it.
 	ReasonKeyRestored = "KeyRestored"
@@ -292,6 +295,7 @@ func Reasons() []string {
 		ReasonKeyRetired,
 		ReasonKeyRevoked,
 		ReasonKeyRemoved,
+		ReasonKeyImported,
 		ReasonKeyRestored,
 		ReasonSignerSecretRenamed,
 		ReasonSignerSecretDeleted,

@@ -87,7 +87,9 @@ const (
 )
 
 // DKIMImport names a private key in a Secret of the MailDomain's namespace. The Secret must
-// carry the label maildomain.dev/import: "true".
+// carry the label maildomain.dev/import: "true"; it is read until the key is imported, and never
+// written. The key must be the one that DNS serves at the selector, whose record then stays as it
+// is, or nothing may stand there.
 type DKIMImport struct {
 	// secretName is the name of the Secret, at most 253 characters.
 	// +required
@@ -96,7 +98,8 @@ type DKIMImport struct {
 	// +kubebuilder:validation:XValidation:rule="!format.dns1123Subdomain().validate(self).hasValue()",message="spec.dkim.keys[].import.secretName is not a Secret name: it must be lower-case letters, digits, '-' and '.', such as legacy-dkim"
 	SecretName string `json:"secretName,omitempty"`
 
-	// key is the key in the Secret's data that holds the PEM, at most 253 characters.
+	// key is the key in the Secret's data that holds the private key, at most 253 characters: in
+	// PEM, PKCS #8 or PKCS #1, without a passphrase, or in base64 as rspamd writes it.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253

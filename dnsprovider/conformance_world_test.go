@@ -22,6 +22,7 @@ var backends = []backend{
 	{"rfc2136 on PowerDNS", onReal("PowerDNS"), powerDNSSkips},
 	{"cloudflare", startCloudflareWorlds, nil},
 	{"route53", startRoute53Worlds, nil},
+	{"route53 through a role", startRoute53RoleWorlds, nil},
 	{"desec", startDesecWorlds, desecSkips},
 }
 

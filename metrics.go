@@ -3,18 +3,16 @@ package main
 import (
 	"github.com/prometheus/client_golang/prometheus"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
-
-	"github.com/maildomain/maildomain-operator/api/v1alpha1"
 )
 
 // countCalls registers the metric of calls to providers, and returns what counts them.
-func countCalls() func(v1alpha1.ProviderType) {
+func countCalls() func(api string) {
 	calls := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "maildomain_provider_calls_total",
-		Help: "HTTP calls to the APIs of DNS providers, by type of provider.",
+		Help: "HTTP calls to the APIs of DNS providers, by type of provider; sts is AWS STS, where roles of route53 are assumed.",
 	}, []string{"type"})
 	metrics.Registry.MustRegister(calls)
-	return func(kind v1alpha1.ProviderType) { calls.WithLabelValues(string(kind)).Inc() }
+	return func(api string) { calls.WithLabelValues(api).Inc() }
 }
 
 // countLeft registers the metric of records that a deleted MailDomain left published, and returns

@@ -23,8 +23,8 @@ type Accounts struct {
 	Timeout time.Duration // of one call
 	// Ambient lets ClusterDNSProviders of Route 53 use the operator's own identity at AWS.
 	Ambient bool
-	// Called is told of each call to a provider's API; nil: nobody is.
-	Called func(v1alpha1.ProviderType)
+	// Called is told of each call to an API: of which type of provider, or callsSTS; nil: nobody is.
+	Called func(api string)
 
 	// Open opens the zone at apex in place of the adapter for the provider's type; nil: that does.
 	Open func(apex string) (dnsprovider.Zone, error)
@@ -41,6 +41,7 @@ type account struct {
 	used      time.Time
 	pace      *dnsprovider.Pace           // nil: none
 	transport http.RoundTripper           // of all its zones; nil before the first
+	role      dnsprovider.RoleSession     // of all its zones, where the spec names a role
 	zones     map[string]dnsprovider.Zone // by apex and how it is reached
 }
 
@@ -59,14 +60,20 @@ func (a *Accounts) zone(spec *v1alpha1.DNSProviderSpec, secrets []string, apex s
 	if a.Open != nil {
 		return a.Open(apex)
 	}
-	// Who we are at the provider: of two objects that name one credential in two Secrets, it is one.
+	// Who we are at the provider: of two objects that name one credential in two Secrets, it is one. A
+	// role is somebody else than those who assume it.
+	var role, externalID string
+	if spec.Route53 != nil {
+		role, externalID = spec.Route53.RoleARN, spec.Route53.ExternalID
+	}
 	who, err := json.Marshal(struct {
-		Type      v1alpha1.ProviderType
-		Endpoint  string
-		Secrets   []string
-		RateLimit *v1alpha1.RateLimit
-		Anywhere  bool
-	}{spec.Type(), spec.Endpoint, secrets, spec.RateLimit, dial == nil})
+		Type             v1alpha1.ProviderType
+		Endpoint         string
+		Secrets          []string
+		Role, ExternalID string
+		RateLimit        *v1alpha1.RateLimit
+		Anywhere         bool
+	}{spec.Type(), spec.Endpoint, secrets, role, externalID, spec.RateLimit, dial == nil})
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +101,9 @@ func (a *Accounts) zone(spec *v1alpha1.DNSProviderSpec, secrets []string, apex s
 	}
 	zone, err := backends[spec.Type()].open(opening{
 		spec: spec, secrets: secrets, zone: apex, timeout: a.Timeout, dial: dial,
-		wrap: func(next http.RoundTripper) http.RoundTripper { return a.wrap(known, spec.Type(), next) },
+		wrap:    func(next http.RoundTripper) http.RoundTripper { return a.wrap(known, spec.Type(), next) },
+		session: &known.role,
+		wrapSTS: func(next http.RoundTripper) http.RoundTripper { return a.counted(callsSTS, next) },
 	})
 	if err != nil {
 		return nil, err
@@ -132,16 +141,24 @@ func (a *Accounts) pace(spec *v1alpha1.DNSProviderSpec) *dnsprovider.Pace {
 // wrap has all zones of an account share one transport, which keeps the pace and is counted.
 func (a *Accounts) wrap(of *account, kind v1alpha1.ProviderType, next http.RoundTripper) http.RoundTripper {
 	if of.transport == nil {
-		of.transport = counted{next, func() {
-			if a.Called != nil {
-				a.Called(kind)
-			}
-		}}
+		of.transport = a.counted(string(kind), next)
 		if of.pace != nil {
 			of.transport = of.pace.Transport(of.transport)
 		}
 	}
 	return of.transport
+}
+
+// callsSTS are the calls of AWS STS, in which a role is assumed. They keep no pace of Route 53's, being
+// one an hour for each account.
+const callsSTS = "sts"
+
+func (a *Accounts) counted(api string, next http.RoundTripper) http.RoundTripper {
+	return counted{next, func() {
+		if a.Called != nil {
+			a.Called(api)
+		}
+	}}
 }
 
 // counted tells of each call.

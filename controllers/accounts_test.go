@@ -1,7 +1,9 @@
 package controllers
 
 import (
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +13,7 @@ import (
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
 	"github.com/maildomain/maildomain-operator/dnsprovider"
 	"github.com/maildomain/maildomain-operator/test/fakes/cloudflare"
+	"github.com/maildomain/maildomain-operator/test/fakes/route53"
 )
 
 // An account that the provider throttles is left alone for as long as the provider wants, for all
@@ -24,7 +27,7 @@ func TestAccounts(t *testing.T) {
 	}
 	clock := clocktesting.NewFakePassiveClock(time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC))
 	calls := 0
-	accounts := &Accounts{Clock: clock, Timeout: 10 * time.Second, Called: func(v1alpha1.ProviderType) { calls++ }}
+	accounts := &Accounts{Clock: clock, Timeout: 10 * time.Second, Called: func(string) { calls++ }}
 	open := func(token, apex string) dnsprovider.Zone {
 		t.Helper()
 		spec := &v1alpha1.DNSProviderSpec{Domains: []string{"example"}, Endpoint: fake.Endpoint(), Cloudflare: &v1alpha1.CloudflareProvider{}}
@@ -84,5 +87,56 @@ func TestAccounts(t *testing.T) {
 	clock.SetTime(clock.Now().Add(2 * idle))
 	if open("busy", "busy.example"); open("calm", "calm.example") == old {
 		t.Error("what nobody uses is kept for ever")
+	}
+}
+
+// Of all zones of an account the role is assumed once, apart from the calls and the pace of Route 53.
+// Another role, or another external id, is another account.
+func TestAccountsWithRoles(t *testing.T) {
+	fake, err := route53.Start(route53.Config{Keys: map[string]string{"AKIATEST": "secret"}, RolesOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { fake.Close() })
+	apexes := []string{"one.example", "two.example"}
+	for i, apex := range apexes {
+		if err := fake.AddZone([]string{"Z1", "Z2"}[i], apex); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const role = "arn:aws:iam::123456789012:role/"
+	for _, name := range []string{"dns", "other"} {
+		fake.SetRole(role+name, route53.Role{Trusts: []string{"AKIATEST"}})
+	}
+	calls := map[string]int{}
+	accounts := &Accounts{Clock: clocktesting.NewFakePassiveClock(time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)), Timeout: 10 * time.Second, Called: func(api string) { calls[api]++ }}
+	read := func(name, externalID, apex string) {
+		t.Helper()
+		spec := &v1alpha1.DNSProviderSpec{Domains: []string{"example"}, Endpoint: fake.URL(), Route53: &v1alpha1.Route53Provider{RoleARN: role + name, ExternalID: externalID}}
+		zone, err := accounts.zone(spec, []string{"AKIATEST", "secret"}, apex, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := zone.Read(t.Context(), dnsprovider.Key{Name: "_dmarc." + apex, Type: dnsprovider.TypeTXT})[0].Err; err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 3 {
+		for _, apex := range apexes {
+			read("dns", "", apex)
+		}
+	}
+	// Each zone is looked for once, and read three times.
+	if want := map[string]int{"sts": 1, "route53": 8}; !maps.Equal(calls, want) {
+		t.Errorf("calls %v, want %v", calls, want)
+	}
+	read("other", "", "one.example")
+	read("other", "told", "one.example")
+	var assumed []string
+	for _, a := range fake.Assumptions() {
+		assumed = append(assumed, strings.TrimPrefix(a.RoleARN, role)+" "+a.ExternalID)
+	}
+	if want := []string{"dns ", "other ", "other told"}; !slices.Equal(assumed, want) {
+		t.Errorf("assumed %q, want %q", assumed, want)
 	}
 }

@@ -1,9 +1,12 @@
 package controllers
 
 import (
+	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -151,10 +154,63 @@ func TestProvidersThatCantBeUsed(t *testing.T) {
 		{v1alpha1.DNSProviderSpec{Endpoint: fake.Endpoint(), Cloudflare: &v1alpha1.CloudflareProvider{APITokenSecretRef: ref("empty")}}, v1alpha1.ReasonCredentialsNotFound},
 		{v1alpha1.DNSProviderSpec{Endpoint: "https://127.0.0.1:1/", Cloudflare: &v1alpha1.CloudflareProvider{APITokenSecretRef: ref("token")}}, v1alpha1.ReasonUnreachable},
 		{v1alpha1.DNSProviderSpec{Route53: &v1alpha1.Route53Provider{}}, v1alpha1.ReasonProviderNotAllowed},
-		{v1alpha1.DNSProviderSpec{Route53: &v1alpha1.Route53Provider{RoleARN: "arn:aws:iam::123456789012:role/dns"}}, v1alpha1.ReasonUnsupported},
+		{v1alpha1.DNSProviderSpec{Route53: &v1alpha1.Route53Provider{RoleARN: "arn:aws:iam::123456789012:role/dns"}}, v1alpha1.ReasonProviderNotAllowed},
 	} {
 		test.spec.Domains = []string{"example.com"}
 		w.hostedBy(test.spec)
 		w.until("example-com", fmt.Sprintf("%s with %+v", test.reason, test.spec), hasReason(v1alpha1.ConditionProviderReady, test.reason))
+	}
+}
+
+// A role is assumed with a DNSProvider's own keys; with the operator's identity only for a
+// ClusterDNSProvider, and where the operator's administrator allowed it.
+func TestRoles(t *testing.T) {
+	const operators, tenants = "arn:aws:iam::123456789012:role/operators", "arn:aws:iam::123456789012:role/tenants"
+	w := newWorld(t)
+	fake, err := route53.Start(route53.Config{Keys: map[string]string{"AKIAOPERATOR": "of the operator", "AKIATENANT": "secret"}, RolesOnly: true})
+	w.must(err)
+	t.Cleanup(func() { fake.Close() })
+	w.must(fake.AddZone("Z1", "example.com"))
+	w.must(fake.Serve("Z1", w.dns))
+	fake.SetRole(operators, route53.Role{Trusts: []string{"AKIAOPERATOR"}, ExternalID: "told"})
+	fake.SetRole(tenants, route53.Role{Trusts: []string{"AKIATENANT"}})
+	t.Setenv("AWS_ACCESS_KEY_ID", "AKIAOPERATOR")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "of the operator")
+	t.Setenv("AWS_SESSION_TOKEN", "")
+
+	w.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "aws"}, StringData: map[string]string{"id": "AKIATENANT", "secret": "secret"}})
+	own := v1alpha1.DNSProviderSpec{Domains: []string{"example.com"}, Endpoint: fake.URL(), Route53: &v1alpha1.Route53Provider{
+		AccessKeyIDSecretRef: &v1alpha1.SecretKeyRef{Name: "aws", Key: "id"}, SecretAccessKeySecretRef: &v1alpha1.SecretKeyRef{Name: "aws", Key: "secret"}, RoleARN: operators,
+	}}
+	w.hostedBy(own)
+	w.apply("example-com", onlySPF())
+	w.until("example-com", "denied", func(md *v1alpha1.MailDomain) bool {
+		return hasReason(v1alpha1.ConditionProviderReady, v1alpha1.ReasonUnauthorized)(md) && strings.Contains(describe(md), "spec.route53.roleARN")
+	})
+	own.Route53.RoleARN = tenants
+	w.hostedBy(own)
+	w.until("example-com", "ready", isReady)
+
+	cluster := &v1alpha1.ClusterDNSProvider{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"}}
+	cluster.Spec.DNSProviderSpec = v1alpha1.DNSProviderSpec{Domains: []string{"example.com"}, Endpoint: fake.URL(), Route53: &v1alpha1.Route53Provider{RoleARN: operators, ExternalID: "told"}}
+	cluster.Spec.Grants = []v1alpha1.Grant{{NamespaceSelector: &metav1.LabelSelector{}, Domains: []string{"example.com"}}}
+	w.must(w.api.Create(t.Context(), cluster))
+	t.Cleanup(func() { w.must(w.api.Delete(context.Background(), cluster)) })
+	before := len(fake.Assumptions())
+	w.edit("example-com", func(md *v1alpha1.MailDomain) {
+		md.Spec.DNS.ProviderRef = &v1alpha1.ProviderRef{Kind: v1alpha1.KindClusterDNSProvider, Name: cluster.Name}
+		md.Spec.SPF.All = v1alpha1.SPFSoftFail
+	})
+	w.until("example-com", "not allowed", hasReason(v1alpha1.ConditionProviderReady, v1alpha1.ReasonProviderNotAllowed))
+	if got := fake.Assumptions()[before:]; len(got) > 0 {
+		t.Errorf("not allowed, and assumed: %+v", got)
+	}
+	w.r.Accounts.Ambient = true
+	w.until("example-com", "changed", func(md *v1alpha1.MailDomain) bool {
+		return isReady(md) && slices.ContainsFunc(w.dns.TXT("example.com"), func(text string) bool { return strings.HasSuffix(text, "~all") })
+	})
+	want := route53.Assumption{AccessKeyID: "AKIAOPERATOR", RoleARN: operators, SessionName: "maildomain-operator", ExternalID: "told", Duration: time.Hour}
+	if got := fake.Assumptions()[before:]; len(got) != 1 || got[0] != want {
+		t.Errorf("assumed %+v, want %+v", got, want)
 	}
 }

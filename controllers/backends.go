@@ -32,6 +32,9 @@ type opening struct {
 	timeout time.Duration
 	dial    func(ctx context.Context, network, address string) (net.Conn, error) // nil: anywhere
 	wrap    func(http.RoundTripper) http.RoundTripper
+
+	session *dnsprovider.RoleSession                  // of a role at AWS
+	wrapSTS func(http.RoundTripper) http.RoundTripper // for the calls that assume it
 }
 
 var backends = map[v1alpha1.ProviderType]backend{
@@ -87,26 +90,33 @@ func route53Secrets(spec *v1alpha1.DNSProviderSpec) []*v1alpha1.SecretKeyRef {
 	return refs
 }
 
+// route53Refuses keeps the operator's own identity, and each role that trusts it, from those whom the
+// administrator of the cluster did not write.
 func route53Refuses(spec *v1alpha1.DNSProviderSpec, ambient bool) verdict {
-	switch {
-	case spec.Route53.RoleARN != "":
-		return verdict{v1alpha1.ReasonUnsupported, "spec.route53.roleARN: this version assumes no role: use keys that may change the zone themselves"}
-	case spec.Route53.AccessKeyIDSecretRef == nil && !ambient:
-		return verdict{v1alpha1.ReasonProviderNotAllowed, "spec.route53 names no keys, and the operator's own identity is not for use: set accessKeyIDSecretRef and secretAccessKeySecretRef, or have the administrator of the operator set --ambient-credentials"}
+	if spec.Route53.AccessKeyIDSecretRef != nil || ambient {
+		return verdict{}
 	}
-	return verdict{}
+	why := "spec.route53 names no keys, and the operator's own identity is not for use"
+	if spec.Route53.RoleARN != "" {
+		why = "spec.route53.roleARN names no keys to assume the role with, and the operator's own identity is not for use"
+	}
+	return verdict{v1alpha1.ReasonProviderNotAllowed, why + ": set accessKeyIDSecretRef and secretAccessKeySecretRef, or have the administrator of the operator set --ambient-credentials and write a ClusterDNSProvider"}
 }
 
 func openRoute53(o opening) (dnsprovider.Zone, error) {
 	config := dnsprovider.Route53Config{
-		Zone:     o.zone,
-		ZoneID:   o.spec.Route53.HostedZoneID,
-		Region:   o.spec.Route53.Region,
-		Endpoint: o.spec.Endpoint,
-		Ambient:  len(o.secrets) == 0,
-		Timeout:  o.timeout,
-		Dial:     o.dial,
-		Wrap:     o.wrap,
+		Zone:       o.zone,
+		ZoneID:     o.spec.Route53.HostedZoneID,
+		Region:     o.spec.Route53.Region,
+		Endpoint:   o.spec.Endpoint,
+		Ambient:    len(o.secrets) == 0,
+		RoleARN:    o.spec.Route53.RoleARN,
+		ExternalID: o.spec.Route53.ExternalID,
+		Session:    o.session,
+		Timeout:    o.timeout,
+		Dial:       o.dial,
+		Wrap:       o.wrap,
+		WrapSTS:    o.wrapSTS,
 	}
 	for i, field := range []*string{&config.AccessKeyID, &config.SecretAccessKey, &config.SessionToken} {
 		if i < len(o.secrets) {

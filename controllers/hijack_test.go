@@ -30,6 +30,7 @@ import (
 	"github.com/maildomain/maildomain-operator/records"
 	"github.com/maildomain/maildomain-operator/test/certificate"
 	"github.com/maildomain/maildomain-operator/test/dnsserver"
+	"github.com/maildomain/maildomain-operator/test/fakes/route53"
 )
 
 // The victim's MailDomain is called so that its name is in no text by chance.
@@ -430,6 +431,35 @@ func (a *attack) route53At(endpoint string) {
 	a.provider(v1alpha1.DNSProviderSpec{Endpoint: endpoint, Route53: &v1alpha1.Route53Provider{AccessKeyIDSecretRef: ref, SecretAccessKeySecretRef: ref}})
 }
 
+func (a *attack) roleAt(endpoint string) {
+	ref := &v1alpha1.SecretKeyRef{Name: "tsig", Key: "secret"}
+	a.provider(v1alpha1.DNSProviderSpec{Endpoint: endpoint, Route53: &v1alpha1.Route53Provider{AccessKeyIDSecretRef: ref, SecretAccessKeySecretRef: ref, RoleARN: operatorsRole}})
+}
+
+// operatorsRole is a role at AWS that trusts the operator, and may change the victim's zone.
+const operatorsRole = "arn:aws:iam::123456789012:role/dns"
+
+// aws starts a fake AWS where the operator's own identity, which this process has, may assume the
+// role. Nobody is to have used that identity.
+func (a *attack) aws() (endpoint string) {
+	a.t.Helper()
+	a.t.Setenv("AWS_ACCESS_KEY_ID", "AKIAOPERATOR")
+	a.t.Setenv("AWS_SECRET_ACCESS_KEY", "of the operator")
+	fake, err := route53.Start(route53.Config{Keys: map[string]string{"AKIAOPERATOR": "of the operator", "AKIATENANT": "secret"}})
+	a.w.must(err)
+	a.w.must(fake.AddZone("Z1", "victim.se"))
+	fake.SetRole(operatorsRole, route53.Role{Trusts: []string{"AKIAOPERATOR"}})
+	a.t.Cleanup(func() {
+		for _, assumed := range fake.Assumptions() {
+			if assumed.AccessKeyID != "AKIATENANT" {
+				a.t.Errorf("the operator's identity was used: %+v", assumed)
+			}
+		}
+		a.w.must(fake.Close())
+	})
+	return fake.URL()
+}
+
 func (a *attack) rfc2136At(server string) {
 	a.provider(v1alpha1.DNSProviderSpec{RFC2136: &v1alpha1.RFC2136Provider{Server: server, TSIG: tsigKey("tsig")}})
 }
@@ -719,8 +749,33 @@ func TestHijackAttempts(t *testing.T) {
 		}, providerReady, notAllowed},
 		"a role that the operator may assume": {func(a *attack) {
 			a.ambient = true
-			a.provider(v1alpha1.DNSProviderSpec{Route53: &v1alpha1.Route53Provider{RoleARN: "arn:aws:iam::123456789012:role/dns"}})
-		}, providerReady, v1alpha1.ReasonUnsupported},
+			a.unclaimed()
+			a.provider(v1alpha1.DNSProviderSpec{Endpoint: a.aws(), Route53: &v1alpha1.Route53Provider{RoleARN: operatorsRole}})
+		}, providerReady, notAllowed},
+		"a role that the operator may assume, with keys that are empty": {func(a *attack) {
+			a.ambient = true
+			a.unclaimed()
+			a.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "empty"}, Data: map[string][]byte{"id": {}, "secret": []byte("\n")}})
+			a.provider(v1alpha1.DNSProviderSpec{Endpoint: a.aws(), Route53: &v1alpha1.Route53Provider{
+				RoleARN: operatorsRole, AccessKeyIDSecretRef: &v1alpha1.SecretKeyRef{Name: "empty", Key: "id"}, SecretAccessKeySecretRef: &v1alpha1.SecretKeyRef{Name: "empty", Key: "secret"},
+			}})
+		}, providerReady, v1alpha1.ReasonCredentialsNotFound},
+		"a role that the operator may assume, with half of the keys empty": {func(a *attack) {
+			a.ambient = true
+			a.unclaimed()
+			a.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "half"}, Data: map[string][]byte{"id": []byte("AKIATENANT"), "secret": {}}})
+			a.provider(v1alpha1.DNSProviderSpec{Endpoint: a.aws(), Route53: &v1alpha1.Route53Provider{
+				RoleARN: operatorsRole, AccessKeyIDSecretRef: &v1alpha1.SecretKeyRef{Name: "half", Key: "id"}, SecretAccessKeySecretRef: &v1alpha1.SecretKeyRef{Name: "half", Key: "secret"},
+			}})
+		}, providerReady, v1alpha1.ReasonCredentialsNotFound},
+		"a role that the operator may assume, with keys that may not": {func(a *attack) {
+			a.ambient = true
+			a.unclaimed()
+			a.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "tenants"}, StringData: map[string]string{"id": "AKIATENANT", "secret": "secret"}})
+			a.provider(v1alpha1.DNSProviderSpec{Endpoint: a.aws(), Route53: &v1alpha1.Route53Provider{
+				RoleARN: operatorsRole, AccessKeyIDSecretRef: &v1alpha1.SecretKeyRef{Name: "tenants", Key: "id"}, SecretAccessKeySecretRef: &v1alpha1.SecretKeyRef{Name: "tenants", Key: "secret"},
+			}})
+		}, providerReady, v1alpha1.ReasonUnauthorized},
 		"a Secret that nobody gave to the operator": {func(a *attack) {
 			a.signs("precious")
 			a.precious(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "precious"}, Data: map[string][]byte{"password": []byte("p")}})
@@ -799,6 +854,9 @@ func TestHijackAttempts(t *testing.T) {
 		"Route 53 at a private address":   {func(a *attack) { a.unclaimed(); a.route53At("https://" + f.trap.web) }, providerReady, target},
 		"Route 53 at the metadata server": {func(a *attack) { a.unclaimed(); a.route53At("https://169.254.169.254") }, providerReady, target},
 		"Route 53 at a private network":   {func(a *attack) { a.unclaimed(); a.route53At("https://10.0.0.1/") }, providerReady, target},
+		"STS at a private address":        {func(a *attack) { a.unclaimed(); a.roleAt("https://" + f.trap.web) }, providerReady, target},
+		"STS at the metadata server":      {func(a *attack) { a.unclaimed(); a.roleAt("https://169.254.169.254") }, providerReady, target},
+		"STS sends elsewhere":             {func(a *attack) { a.unclaimed(); a.roleAt(a.redirects()) }, providerReady, v1alpha1.ReasonUnreachable},
 		"Route 53 sends elsewhere":        {func(a *attack) { a.unclaimed(); a.route53At(a.redirects()) }, providerReady, v1alpha1.ReasonUnreachable},
 		"name servers at a private address": {func(a *attack) {
 			a.honest()

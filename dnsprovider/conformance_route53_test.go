@@ -24,16 +24,32 @@ func startRoute53Worlds(*testing.T, int) func(t testing.TB) world {
 	return func(t testing.TB) world { return newRoute53World(t) }
 }
 
+// startRoute53RoleWorlds starts accounts in which the keys may do nothing but assume the role.
+func startRoute53RoleWorlds(*testing.T, int) func(t testing.TB) world {
+	return func(t testing.TB) world {
+		w := newRoute53World(t, func(c *route53.Config) { c.RolesOnly = true })
+		w.role, w.externalID = "arn:aws:iam::123456789012:role/dns", "of-zone.example"
+		w.s.SetRole(w.role, route53.Role{Trusts: []string{accessKeyID}, ExternalID: w.externalID})
+		return w
+	}
+}
+
 // route53World is a hosted zone at the fake of Route 53.
 type route53World struct {
 	s       *route53.Server
 	counted traffic
 	memory  bool // without sockets
 	window  window
+
+	role, externalID string
 }
 
-func newRoute53World(t testing.TB) *route53World {
-	s, err := route53.Start(route53.Config{Keys: map[string]string{accessKeyID: secretAccessKey}})
+func newRoute53World(t testing.TB, change ...func(*route53.Config)) *route53World {
+	cfg := route53.Config{Keys: map[string]string{accessKeyID: secretAccessKey}}
+	for _, f := range change {
+		f(&cfg)
+	}
+	s, err := route53.Start(cfg)
 	if err == nil {
 		err = s.AddZone(hostedZone, "zone.example")
 	}
@@ -52,7 +68,7 @@ func (w *route53World) heal()             { w.s.Heal() }
 func (w *route53World) open(t testing.TB, as access) dnsprovider.Zone {
 	t.Helper()
 	cfg := dnsprovider.Route53Config{Zone: w.apex(), ZoneID: hostedZone, AccessKeyID: accessKeyID, SecretAccessKey: secretAccessKey,
-		Endpoint: w.s.URL(), Timeout: cmp.Or(as.timeout, patience), Wrap: w.wrap}
+		RoleARN: w.role, ExternalID: w.externalID, Endpoint: w.s.URL(), Timeout: cmp.Or(as.timeout, patience), Wrap: w.wrap}
 	if as.stranger {
 		cfg.AccessKeyID = "AKIDNOBODY"
 	}

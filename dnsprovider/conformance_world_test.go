@@ -22,6 +22,8 @@ var backends = []backend{
 	{"rfc2136 on PowerDNS", onReal("PowerDNS"), powerDNSSkips},
 	{"cloudflare", startCloudflareWorlds, nil},
 	{"route53", startRoute53Worlds, nil},
+	{"route53 through a role", startRoute53RoleWorlds, nil},
+	{"desec", startDesecWorlds, desecSkips},
 }
 
 // world is a zone at a provider, with somebody else at work in it and a network in between.

@@ -21,29 +21,45 @@ import (
 // It makes as many runs as -rapid.checks says, for each provider in memory and over sockets.
 func TestForeignValuesStay(t *testing.T) {
 	for where, memory := range map[string]bool{"memory": true, "sockets": false} {
-		for name, w := range map[string]func(t *testing.T) world{
-			"rfc2136": func(t *testing.T) world {
+		for name, of := range map[string]stage{
+			"rfc2136": {open: func(t *testing.T) world {
 				w := newInTreeWorld(t)
 				w.memory = memory
 				return w
-			},
-			"cloudflare": func(t *testing.T) world {
+			}},
+			"cloudflare": {open: func(t *testing.T) world {
 				w := newCloudflareWorld(t)
 				w.memory = memory
 				return w
-			},
-			"route53": func(t *testing.T) world {
+			}},
+			"route53": {open: func(t *testing.T) world {
 				w := newRoute53World(t)
 				w.memory = memory
 				return w
-			},
+			}},
+			"desec": {unread: []string{"sib-3"}, unkept: []string{"foe-Y", "sib-2"}, blind: true, open: func(t *testing.T) world {
+				w := newDesecWorld(t)
+				w.memory = memory
+				return w
+			}},
 		} {
 			t.Run(where+"/"+name, func(t *testing.T) {
-				w := w(t)
-				rapid.Check(t, func(r *rapid.T) { newStory(t, r, w).run() })
+				w := of.open(t)
+				rapid.Check(t, func(r *rapid.T) { newStory(t, r, of, w).run() })
 			})
 		}
 	}
+}
+
+// stage is a provider, and what docs/providers.md says that it cannot do.
+type stage struct {
+	open func(t *testing.T) world
+	// unread are the marks of records of which a single one in the zone stops all work. They come to no story.
+	unread []string
+	// unkept are those of records that cannot be written back: a change beside them may be refused.
+	unkept []string
+	// blind: it replaces RRsets whole, and compares nothing. Nobody else writes during the call.
+	blind bool
 }
 
 var storyLabels = []string{"@", "_p", "_q"}
@@ -67,6 +83,7 @@ var (
 
 // story is one run.
 type story struct {
+	stage
 	t    *testing.T
 	r    *rapid.T
 	w    world
@@ -79,11 +96,12 @@ type story struct {
 	// licensed are those that the decisions of the pass under way may touch.
 	licensed map[string]map[string]string
 	verbs    map[string]dnsprovider.Verb // of the last pass, by label
+	refused  map[string]bool             // by label: the last pass's change was refused as Unsupported
 	broken   string                      // what must not be, once it was
 }
 
-func newStory(t *testing.T, r *rapid.T, w world) *story {
-	s := &story{t: t, r: r, w: w, zone: w.open(t, access{}), book: ledger.New(w.apex()), foreign: map[string]map[string]string{}}
+func newStory(t *testing.T, r *rapid.T, of stage, w world) *story {
+	s := &story{stage: of, t: t, r: r, w: w, zone: w.open(t, access{}), book: ledger.New(w.apex()), foreign: map[string]map[string]string{}}
 	for _, label := range storyLabels {
 		w.remove(t, record{label: label, recordType: "TXT"})
 		s.foreign[label] = map[string]string{}
@@ -133,7 +151,8 @@ func (s *story) run() {
 		if wishes[label].Value != "" && s.foesAt(label) > 0 {
 			want = dnsprovider.Conflict
 		}
-		if s.verbs[label] != want {
+		unkept := s.refused[label] && count(s.stands(label), s.unkept...) > 0
+		if s.verbs[label] != want && !unkept {
 			s.r.Fatalf("%s: at last it says %s, want %s; there is %q", label, s.verbs[label], want, s.stands(label))
 		}
 	}
@@ -172,7 +191,7 @@ func (s *story) pass(wishes map[string]dnsprovider.Wish, end int, between, durin
 	for _, label := range storyLabels {
 		keys = append(keys, s.key(label))
 	}
-	s.verbs = map[string]dnsprovider.Verb{}
+	s.verbs, s.refused = map[string]dnsprovider.Verb{}, map[string]bool{}
 	s.licensed = map[string]map[string]string{}
 	defer s.protect()
 	var jobs []job
@@ -204,6 +223,9 @@ func (s *story) pass(wishes map[string]dnsprovider.Wish, end int, between, durin
 	}
 
 	between()
+	if s.blind {
+		during = func() {}
+	}
 	s.w.traffic().aroundWrites(func(carryOut func()) {
 		during()
 		during = func() {}
@@ -226,6 +248,7 @@ func (s *story) pass(wishes map[string]dnsprovider.Wish, end int, between, durin
 	}
 	after()
 	for i, j := range jobs {
+		s.refused[j.label] = dnsprovider.KindOf(errs[i]) == dnsprovider.Unsupported
 		if errs[i] != nil && dnsprovider.KindOf(errs[i]) != dnsprovider.UnknownOutcome {
 			continue
 		}
@@ -386,6 +409,7 @@ func (s *story) somebody(when string) func() {
 	}
 	return func() {
 		switch {
+		case slices.Contains(s.unread, what):
 		case what == "ours goes":
 			for _, value := range ourValues {
 				s.w.remove(s.t, record{label, "TXT", theirTTL, fmt.Sprintf("%q", value)})

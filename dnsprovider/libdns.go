@@ -174,11 +174,7 @@ func (z *libdnsZone) Apply(ctx context.Context, changes ...Change) []error {
 		if change.Empty() {
 			continue
 		}
-		errs[i] = change.Seen.check(z.apex)
-		if errs[i] == nil {
-			errs[i] = change.check()
-		}
-		if errs[i] == nil {
+		if errs[i] = z.check(change); errs[i] == nil {
 			todo = append(todo, i)
 		}
 	}
@@ -191,6 +187,25 @@ func (z *libdnsZone) Apply(ctx context.Context, changes ...Change) []error {
 		}
 	}
 	return errs
+}
+
+// check refuses what makes no sense, whatever stands there now: it costs no call.
+func (z *libdnsZone) check(change Change) error {
+	if err := change.Seen.check(z.apex); err != nil {
+		return err
+	}
+	if err := change.check(); err != nil {
+		return err
+	}
+	if !change.keepsSome() && (change.TTL < 0 || change.TTL > maxTTL*time.Second) {
+		return failure(Invalid, nil, "the TTL %v is not between 0 and %d seconds", change.TTL, maxTTL)
+	}
+	for _, value := range change.Add {
+		if _, err := rdataOf(change.Seen.Type, value); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (z *libdnsZone) deliver(ctx context.Context, changes []Change, todo []int, errs []error) {

@@ -43,10 +43,7 @@ func (z *libdnsZone) plan(change Change, now RRset) (libdnsStep, error) {
 		}
 		kept = slices.Delete(slices.Clone(kept), at, at+1)
 	}
-	ttl, err := z.ttl(change, now)
-	if err != nil {
-		return libdnsStep{}, err
-	}
+	ttl := z.ttl(change, now)
 	record := func(text string) libdns.Record {
 		return libdns.RR{Name: libdnsRelative(now.Name, z.apex), Type: now.Type, TTL: ttl, Data: text}
 	}
@@ -131,9 +128,6 @@ func (z *libdnsZone) removals(remove []Record, now RRset, record func(text strin
 
 // text returns what the module is given of a value that we write.
 func (z *libdnsZone) text(recordType, value string) (string, error) {
-	if _, err := rdataOf(recordType, value); err != nil {
-		return "", err
-	}
 	switch recordType {
 	case TypeTXT:
 		text, ok := z.txt.write(value)
@@ -150,18 +144,15 @@ func (z *libdnsZone) text(recordType, value string) (string, error) {
 
 // ttl returns the TTL of all records of the RRset. It is never 0, with which modules mean the
 // provider's default and any TTL at all.
-func (z *libdnsZone) ttl(change Change, now RRset) (time.Duration, error) {
+func (z *libdnsZone) ttl(change Change, now RRset) time.Duration {
 	if change.keepsSome() {
-		return now.TTL, nil // the owners of the others chose it
-	}
-	if change.TTL < 0 || change.TTL > maxTTL*time.Second {
-		return 0, failure(Invalid, nil, "the TTL %v is not between 0 and %d seconds", change.TTL, maxTTL)
+		return now.TTL // the owners of the others chose it
 	}
 	ttl := max(change.TTL, z.minTTL, time.Second)
 	if z.maxTTL > 0 {
 		ttl = min(ttl, z.maxTTL)
 	}
-	return ttl, nil
+	return ttl
 }
 
 // unsupported says why a change is not made.

@@ -32,8 +32,18 @@ type Route53Config struct {
 	// files, a web identity, the container's or the machine's role, in the order of the AWS SDKs.
 	Ambient bool
 
-	Region   string // signs the requests; default us-east-1, where Route 53 is
-	Endpoint string // URL of the API; "": AWS's own for the region
+	// RoleARN is the role that this identity assumes and that changes the zone; "": none, the identity
+	// changes it itself. ExternalID is what the role's trust policy may demand to be told; "": nothing.
+	RoleARN    string
+	ExternalID string
+	// Session is shared by zones that are reached with one identity, role, external id and endpoint, so
+	// that the role is assumed once for all of them; nil: the zone has its own.
+	Session *RoleSession
+
+	Region string // signs the requests; default us-east-1, where Route 53 is
+	// Endpoint is the URL of the API, and, for a role, of AWS STS too: with it, nothing else is called.
+	// "": AWS's own for the region.
+	Endpoint string
 
 	// Timeout bounds one Read or Apply, all its calls included. Default 10 s.
 	Timeout time.Duration
@@ -45,6 +55,8 @@ type Route53Config struct {
 	// Wrap returns what the calls go through, given what makes them; nil adds nothing. The place to
 	// pace and count calls. An *Error that it returns is taken for one that nothing was sent with.
 	Wrap func(http.RoundTripper) http.RoundTripper
+	// WrapSTS is the same for calls of AWS STS, which has limits of its own.
+	WrapSTS func(http.RoundTripper) http.RoundTripper
 }
 
 const (
@@ -58,7 +70,8 @@ const (
 
 // NewRoute53 returns a hosted zone of Route 53. It connects to nothing yet. The identity needs
 // route53:ListResourceRecordSets and route53:ChangeResourceRecordSets on the zone, and, without
-// a ZoneID, route53:ListHostedZonesByName.
+// a ZoneID, route53:ListHostedZonesByName. With a RoleARN it needs sts:AssumeRole on the role, and the
+// role needs the others.
 //
 // It uses the API itself and not libdns/route53 (v1.6.2), which reads whole zones, replaces an
 // RRset whatever it holds by now (UPSERT), an alias included, takes empty keys for a wish to use
@@ -80,6 +93,7 @@ type route53Zone struct {
 	server  string
 	apex    string
 	timeout time.Duration
+	role    *RoleSession // nil: the identity changes the zone itself
 
 	// turn is held by the one Apply that is writing: of two changes of one zone at the same time
 	// Route 53 refuses one (PriorRequestNotComplete).
@@ -111,6 +125,10 @@ func newRoute53(cfg Route53Config) (*route53Zone, error) {
 	}
 	if cfg.Wrap != nil {
 		z.http.Transport = cfg.Wrap(z.http.Transport)
+	}
+	if cfg.RoleARN != "" {
+		z.role = cmp.Or(cfg.Session, &RoleSession{})
+		identity = z.role.of(func() aws.CredentialsProvider { return newAWSRole(cfg, identity, z.timeout) })
 	}
 	options := route53.Options{
 		Region:      cfg.Region,
@@ -147,7 +165,7 @@ func (cfg Route53Config) validate() error {
 	if cfg.Timeout < 0 {
 		return fmt.Errorf("timeout: %v is negative", cfg.Timeout)
 	}
-	return nil
+	return cfg.validateRole()
 }
 
 // identity returns who signs the requests. Errors never hold a key.

@@ -80,7 +80,7 @@ func (b bounded) Do(req *http.Request) (*http.Response, error) {
 var (
 	errAnswerTooLong = errors.New("the answer is too long")
 	// errNotTheAPI: the SDK takes any XML for an answer, in which nothing is listed and all went well.
-	errNotTheAPI = errors.New("the answer is not one of the Route 53 API")
+	errNotTheAPI = errors.New("the answer is not one of the AWS API")
 )
 
 type limitedBody struct {
@@ -168,7 +168,7 @@ func (m mishap) reason() string {
 		case errors.Is(m.cause, io.ErrUnexpectedEOF) || network:
 			return "the server closed the connection"
 		default:
-			return fmt.Sprintf("the answer (HTTP %d) is not one of the Route 53 API", m.status)
+			return fmt.Sprintf("the answer (HTTP %d) is not one of the AWS API", m.status)
 		}
 	}
 	if m.status != 0 {

@@ -18,11 +18,16 @@ func (z *route53Zone) errorOf(err error, writing bool) error {
 	if !ok {
 		m = mishap{cause: err, sent: true, panicked: true}
 	}
-	_, nobody := errors.AsType[noIdentity](err)
+	if denied := notAccepted(m); denied != nil {
+		if z.role == nil {
+			return denied
+		}
+		// The session is AWS's own making: it was ended before its time.
+		z.role.forget()
+		return failure(Unauthorized, err, "AWS does not take the session of the role of spec.route53.roleARN any more: the next try asks for a new one; if it stays, check the operator's clock")
+	}
 	switch {
-	case nobody:
-		return failure(Unauthorized, err, "the process has no AWS identity: give its service account a role, or set keys")
-	case m.status == http.StatusTooManyRequests:
+	case m.status == http.StatusTooManyRequests, m.status < 500 && (throttles(m.code) || m.code == "PriorRequestNotComplete"):
 		return z.limited(m)
 	case m.status == 0 && !m.sent:
 		return failure(Unreachable, err, "cannot connect: %s: check the endpoint and the network policy", m.reason())
@@ -34,20 +39,35 @@ func (z *route53Zone) errorOf(err error, writing bool) error {
 	}
 
 	switch m.code {
-	case "Throttling", "ThrottlingException", "RequestLimitExceeded", "SlowDown", "TooManyRequestsException", "PriorRequestNotComplete":
-		return z.limited(m)
-	case "InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId":
-		return failure(Unauthorized, err, "AWS does not know the access key: check its id, and that it is active")
-	case "SignatureDoesNotMatch", "InvalidSignatureException", "IncompleteSignature", "MissingAuthenticationToken":
-		return failure(Unauthorized, err, "AWS does not accept the signature: check the secret access key and the operator's clock")
-	case "ExpiredToken", "ExpiredTokenException", "RequestExpired":
-		return failure(Unauthorized, err, "the session token, or the request, has expired: renew the temporary keys, and check the operator's clock")
 	case "AccessDenied", "AccessDeniedException", "NotAuthorizedException", "OptInRequired":
+		if z.role != nil {
+			return failure(Unauthorized, err, "the role of spec.route53.roleARN does not allow it: grant it %s", z.grants())
+		}
 		return failure(Unauthorized, err, "the keys do not allow it: grant %s", z.grants())
 	case "NoSuchHostedZone", "HostedZoneNotFound", "NoSuchDelegationSet":
 		return failure(ZoneNotFound, err, "the hosted zone does not exist in the account of the keys: check the zone id")
 	default:
 		return failure(Refused, err, "Route 53 declined the request (HTTP %d): check zone id, region and endpoint", m.status)
+	}
+}
+
+// notAccepted says why AWS does not know who signed; nil: it does, or that is not known.
+func notAccepted(m mishap) error {
+	if _, nobody := errors.AsType[noIdentity](m.cause); nobody {
+		return failure(Unauthorized, m, "the process has no AWS identity: give its service account a role, or set keys")
+	}
+	if m.status == 0 || m.status >= 500 {
+		return nil
+	}
+	switch m.code {
+	case "InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId":
+		return failure(Unauthorized, m, "AWS does not know the access key: check its id, and that it is active")
+	case "SignatureDoesNotMatch", "InvalidSignatureException", "IncompleteSignature", "MissingAuthenticationToken":
+		return failure(Unauthorized, m, "AWS does not accept the signature: check the secret access key and the operator's clock")
+	case "ExpiredToken", "ExpiredTokenException", "RequestExpired":
+		return failure(Unauthorized, m, "the session token, or the request, has expired: renew the temporary keys, and check the operator's clock")
+	default:
+		return nil
 	}
 }
 

@@ -142,7 +142,8 @@ type DNSProviderSpec struct {
 	Desec *DesecProvider `json:"desec,omitempty"`
 
 	// endpoint is the base URL of the provider's API, at most 512 characters, for cloudflare and
-	// route53: https, or plain http to a loopback address. Unset: the provider's public API.
+	// route53: https, or plain http to a loopback address. With spec.route53.roleARN, AWS STS is called
+	// there too, so that nothing else is. Unset: the provider's public API.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
@@ -201,6 +202,7 @@ type CloudflareProvider struct {
 //
 // +kubebuilder:validation:XValidation:rule="has(self.accessKeyIDSecretRef) == has(self.secretAccessKeySecretRef)",message="spec.route53 must have both of accessKeyIDSecretRef and secretAccessKeySecretRef, or neither, for credentials of the environment"
 // +kubebuilder:validation:XValidation:rule="!has(self.sessionTokenSecretRef) || has(self.accessKeyIDSecretRef)",fieldPath=".sessionTokenSecretRef",message="spec.route53.sessionTokenSecretRef is set without the keys that it belongs to: add accessKeyIDSecretRef and secretAccessKeySecretRef"
+// +kubebuilder:validation:XValidation:rule="!has(self.externalID) || has(self.roleARN)",fieldPath=".externalID",message="spec.route53.externalID is set without the role whose trust policy demands it: add roleARN"
 type Route53Provider struct {
 	// accessKeyIDSecretRef is the access key's id. Unset: credentials of the operator's
 	// environment, where its administrator allowed that; never silently.
@@ -231,12 +233,24 @@ type Route53Provider struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches('^Z[A-Z0-9]+$')",message="spec.route53.hostedZoneID must be the id alone, without /hostedzone/, such as Z0123456789ABCDEFGHIJ"
 	HostedZoneID string `json:"hostedZoneID,omitempty"`
 
-	// roleARN is the role to assume with the credentials above, at most 2048 characters. Unset: none.
+	// roleARN is the role that is assumed with the credentials above (sts:AssumeRole) and that changes
+	// the zone, at most 2048 characters. A DNSProvider's role is assumed with its own keys, never with the
+	// operator's identity: a tenant that could name a role for that could use any that trusts the
+	// operator (AWS's "confused deputy"). For a ClusterDNSProvider without keys it is the operator's
+	// identity that assumes the role. Unset: the credentials above change the zone themselves.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=2048
 	// +kubebuilder:validation:XValidation:rule="self.matches('^arn:aws[a-z-]*:iam::[0-9]{12}:role/[!-~]+$')",message="spec.route53.roleARN is not the ARN of a role: it must look like arn:aws:iam::123456789012:role/dns"
 	RoleARN string `json:"roleARN,omitempty"`
+
+	// externalID is told when the role is assumed, 2 to 1224 characters: what the role's trust policy
+	// demands as sts:ExternalId. It is no secret. Unset: none.
+	// +optional
+	// +kubebuilder:validation:MinLength=2
+	// +kubebuilder:validation:MaxLength=1224
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9_+=,.@:/-]+$')",message="spec.route53.externalID must be letters, digits and characters of _+=,.@:/- only"
+	ExternalID string `json:"externalID,omitempty"`
 }
 
 // DesecProvider is an account at deSEC.

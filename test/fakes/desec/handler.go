@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// serve answers one call, or does what a Fault says.
-func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+// ServeHTTP answers one call, or does what a Fault says. It is called by the listener.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
 	if err != nil {
 		return
@@ -149,7 +149,11 @@ func (s *Server) answer(r *http.Request, body []byte, lose bool) reply {
 	case r.Method == http.MethodGet:
 		return s.list(d, r)
 	case r.Method == http.MethodPut, r.Method == http.MethodPatch, r.Method == http.MethodPost:
-		return d.bulk(r, body)
+		done := d.bulk(r, body)
+		if !lose {
+			s.show()
+		}
+		return done
 	default:
 		return detail(http.StatusMethodNotAllowed, "Method %q not allowed.", r.Method)
 	}
@@ -225,10 +229,6 @@ type view struct {
 }
 
 func (d *domain) view(set rrset) view {
-	name := d.name + "."
-	if set.Subname != "" {
-		name = set.Subname + "." + name
-	}
 	when := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC).Format(time.RFC3339Nano)
-	return view{when, d.name, set.Subname, name, set.Type, set.Records, set.TTL, when}
+	return view{when, d.name, set.Subname, d.absolute(set.Subname) + ".", set.Type, set.Records, set.TTL, when}
 }

@@ -14,6 +14,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/maildomain/maildomain-operator/test/dnsserver"
 )
 
 // Config is how to start a Server.
@@ -35,6 +37,8 @@ type Server struct {
 	faults  []*Fault
 	calls   Calls
 	limiter limiter
+	dns     *dnsserver.Server // see Serve
+	shown   map[key]rrset     // what dns holds
 }
 
 // domain is one zone, its RRsets in the order of their making.
@@ -71,8 +75,8 @@ func Start(cfg Config) *Server {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	s := &Server{cfg: cfg, closed: make(chan struct{}), domains: map[string]*domain{}, tokens: map[string][]string{}}
-	s.http = httptest.NewServer(http.HandlerFunc(s.serve))
+	s := &Server{cfg: cfg, closed: make(chan struct{}), domains: map[string]*domain{}, tokens: map[string][]string{}, shown: map[key]rrset{}}
+	s.http = httptest.NewServer(s)
 	return s
 }
 
@@ -110,6 +114,7 @@ func (s *Server) Put(domain, subname, recordType string, ttl int, records ...str
 		records = []string{}
 	}
 	_, err := s.domains[domain].change(http.MethodPut, []request{{Subname: subname, Type: recordType, TTL: &ttl, Records: &records}})
+	s.show()
 	return err
 }
 
@@ -141,6 +146,13 @@ func (s *Server) ResetCalls() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.calls = Calls{}
+}
+
+func (d *domain) absolute(subname string) string {
+	if subname == "" {
+		return d.name
+	}
+	return subname + "." + d.name
 }
 
 func (d *domain) find(subname, recordType string) (rrset, int) {

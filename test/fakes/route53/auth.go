@@ -18,11 +18,12 @@ func forbidden(code, message string) *apiError {
 	return &apiError{status: http.StatusForbidden, code: code, message: message}
 }
 
-// authenticate checks the signature (IAM User Guide, "Create a signed AWS API request").
-func (s *Server) authenticate(r *http.Request, body []byte) *apiError {
+// authenticate checks the signature for a service (IAM User Guide, "Create a signed AWS API
+// request"), and returns the access key id of who signed.
+func (s *Server) authenticate(r *http.Request, body []byte, service string) (accessKeyID string, refused *apiError) {
 	header, ok := strings.CutPrefix(r.Header.Get("Authorization"), "AWS4-HMAC-SHA256 ")
 	if !ok {
-		return forbidden("MissingAuthenticationToken", "Missing Authentication Token")
+		return "", forbidden("MissingAuthenticationToken", "Missing Authentication Token")
 	}
 	fields := map[string]string{}
 	for field := range strings.SplitSeq(header, ",") {
@@ -32,24 +33,42 @@ func (s *Server) authenticate(r *http.Request, body []byte) *apiError {
 	scope := strings.Split(fields["Credential"], "/")
 	signed := strings.Split(fields["SignedHeaders"], ";")
 	if len(scope) != 5 || fields["Signature"] == "" || !slices.Contains(signed, "host") || !slices.Contains(signed, "x-amz-date") {
-		return forbidden("IncompleteSignature", "Authorization header requires Credential, SignedHeaders and Signature")
+		return "", forbidden("IncompleteSignature", "Authorization header requires Credential, SignedHeaders and Signature")
 	}
-	secret, known := s.cfg.Keys[scope[0]]
-	if !known {
-		return forbidden("InvalidClientTokenId", "The security token included in the request is invalid.")
+	secret, refused := s.secretOf(scope[0], r.Header.Get("X-Amz-Security-Token"), slices.Contains(signed, "x-amz-security-token"))
+	if refused != nil {
+		return "", refused
 	}
 	date := r.Header.Get("X-Amz-Date")
 	at, err := time.Parse("20060102T150405Z", date)
 	if err != nil || time.Since(at).Abs() > maxSkew {
-		return forbidden("SignatureDoesNotMatch", "Signature expired or not yet valid")
+		return "", forbidden("SignatureDoesNotMatch", "Signature expired or not yet valid")
 	}
-	if scope[1] != date[:8] || scope[2] != s.cfg.Region || scope[3] != "route53" || scope[4] != "aws4_request" {
-		return forbidden("SignatureDoesNotMatch", "Credential should be scoped to a valid region and service")
+	if scope[1] != date[:8] || scope[2] != s.cfg.Region || scope[3] != service || scope[4] != "aws4_request" {
+		return "", forbidden("SignatureDoesNotMatch", "Credential should be scoped to a valid region and service")
 	}
 	if !hmac.Equal([]byte(fields["Signature"]), []byte(sign(r, body, secret, scope, signed, date))) {
-		return forbidden("SignatureDoesNotMatch", "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method.")
+		return "", forbidden("SignatureDoesNotMatch", "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method.")
 	}
-	return nil
+	return scope[0], nil
+}
+
+// secretOf returns what an access key id signs with. That of a session needs the session's token,
+// signed too.
+func (s *Server) secretOf(accessKeyID, token string, signed bool) (secret string, refused *apiError) {
+	if secret, known := s.cfg.Keys[accessKeyID]; known {
+		return secret, nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	session := s.sessions[accessKeyID]
+	switch {
+	case session == nil || token != session.token || !signed:
+		return "", forbidden("InvalidClientTokenId", "The security token included in the request is invalid.")
+	case !time.Now().Before(session.expires):
+		return "", forbidden("ExpiredToken", "The security token included in the request is expired")
+	}
+	return session.secret, nil
 }
 
 func sign(r *http.Request, body []byte, secret string, scope, signed []string, date string) string {

@@ -5,7 +5,7 @@
 // fails on request, see Fault.
 //
 // It knows ListHostedZonesByName, GetHostedZone, ListResourceRecordSets,
-// ChangeResourceRecordSets and GetChange.
+// ChangeResourceRecordSets and GetChange; and AssumeRole of AWS STS, whose sessions it then takes.
 package route53
 
 import (
@@ -35,6 +35,9 @@ const (
 type Config struct {
 	Keys   map[string]string // access key id -> secret access key; none: every request is refused
 	Region string            // that requests are signed for; default us-east-1
+
+	// RolesOnly: the keys may do nothing but assume roles.
+	RolesOnly bool
 
 	// Limited turns on the limit of requests in a second, for all actions together.
 	Limited bool
@@ -68,6 +71,11 @@ type Server struct {
 	faults  []*scheduled
 	changes map[string]time.Time // by id
 	mirrors []*mirror
+
+	roles       map[string]Role     // by ARN
+	sessions    map[string]*session // by access key id
+	assumptions []Assumption
+	lasting     time.Duration // of sessions; 0: as asked for
 }
 
 // Start starts a server on a port that the system chooses.
@@ -87,6 +95,9 @@ func Start(cfg Config) (*Server, error) {
 		denied:  map[string]bool{},
 		calls:   map[string]int{},
 		changes: map[string]time.Time{},
+
+		roles:    map[string]Role{},
+		sessions: map[string]*session{},
 	}
 	s.closing, s.close = context.WithCancel(context.Background())
 	s.http = &http.Server{Handler: s, ReadHeaderTimeout: time.Minute}
@@ -145,6 +156,9 @@ const maxBody = 1 << 20
 
 // route says which action a request is.
 func route(r *http.Request) (action, id string) {
+	if r.Method == http.MethodPost && r.URL.Path == "/" {
+		return AssumeRole, ""
+	}
 	path, ok := strings.CutPrefix(r.URL.Path, "/2013-04-01/")
 	if !ok {
 		return "", ""
@@ -190,15 +204,25 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.misbehave(w, r, *fault)
 		return
 	}
-	switch authErr := s.authenticate(r, body); {
+	service := "route53"
+	if action == AssumeRole {
+		service = "sts"
+	}
+	identity, authErr := s.authenticate(r, body, service)
+	_, longTerm := s.cfg.Keys[identity]
+	switch {
 	case err != nil:
 		answer(w, invalidInput("the request's body cannot be read"))
 	case authErr != nil:
 		answer(w, *authErr)
 	case action == "":
 		answer(w, apiError{status: http.StatusNotFound, code: "UnknownOperationException", message: "no such operation"})
+	case action == AssumeRole:
+		answer(w, s.assumeRole(identity, body))
 	case s.cfg.Limited && !s.limiter.Allow():
 		answer(w, throttling)
+	case s.cfg.RolesOnly && longTerm:
+		answer(w, apiError{status: http.StatusForbidden, code: "AccessDenied", message: "User is not authorized to perform: route53:" + action})
 	case denied:
 		answer(w, apiError{status: http.StatusForbidden, code: "AccessDenied", message: "User is not authorized to perform: route53:" + action + " on resource: arn:aws:route53:::hostedzone/" + id})
 	default:

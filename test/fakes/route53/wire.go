@@ -176,9 +176,12 @@ func (e apiError) body() []byte {
 // answer writes an answer: an apiError, or the struct of a success.
 func answer(w http.ResponseWriter, what any) {
 	status, body := http.StatusOK, []byte(nil)
-	if e, ok := what.(apiError); ok {
-		status, body = e.status, e.body()
-	} else {
+	switch what := what.(type) {
+	case apiError:
+		status, body = what.status, what.body()
+	case assumeAnswer:
+		body = encodeIn(stsNamespace, what)
+	default:
 		body = encode(what)
 	}
 	w.Header().Set("Content-Type", "text/xml")
@@ -187,7 +190,9 @@ func answer(w http.ResponseWriter, what any) {
 	_, _ = w.Write(body) // the client is gone, or has it
 }
 
-func encode(what any) []byte {
+func encode(what any) []byte { return encodeIn(namespace, what) }
+
+func encodeIn(namespace string, what any) []byte {
 	body, err := xml.Marshal(what)
 	if err != nil {
 		panic(err) // all that is encoded is of this file

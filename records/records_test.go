@@ -110,7 +110,12 @@ func TestClaim(t *testing.T) {
 			t.Errorf("%s is not ours", other)
 		}
 	}
-	for _, text := range []string{"", "v=maildomain1", "v=maildomain1; owner=a", "v=maildomain1; id=b", "v=maildomain1; owner=a; id=b; x=y", "v=maildomain1; owner=a; owner=b; id=c", "v=maildomain10; owner=a; id=b"} {
+	released := mine
+	released.Released = true
+	if parsed, ok := ParseClaim(released.String()); !ok || parsed != released || SameClaim(mine.String(), released.String()) {
+		t.Errorf("a released claim: got %v, %v from %q", parsed, ok, released)
+	}
+	for _, text := range []string{"v=maildomain1; owner=a; id=b; state=free", "v=maildomain1; owner=a; id=b; state=", "v=maildomain1; owner=a; id=b; state=released; state=released", "", "v=maildomain1", "v=maildomain1; owner=a", "v=maildomain1; id=b", "v=maildomain1; owner=a; id=b; x=y", "v=maildomain1; owner=a; owner=b; id=c", "v=maildomain10; owner=a; id=b"} {
 		if _, ok := ParseClaim(text); ok {
 			t.Errorf("%q was read", text)
 		}

@@ -194,10 +194,12 @@ func TestDroppedKeysEndInGoodOrder(t *testing.T) {
 			t.Errorf("the signer is told to sign with %q: %s", data["selectors"], diff)
 		}
 	}
-	entries("domain", "selector", "selectors", file)
+	empty := []string{"domain", "selector", "selectors", keys.KeyTableFile, keys.SigningTableFile, keys.KeyTableEd25519File,
+		keys.SigningTableEd25519File, keys.RspamdMapFile, keys.RspamdConfFile, keys.EximFile}
+	entries(append(slices.Clone(empty), file, selector+".key")...)
 	w.forward(v1alpha1.DefaultRotationRetention/2 - time.Minute)
 	w.settles("example-com")
-	entries("domain", "selector", "selectors") // it takes more than a minute to settle
+	entries(empty...) // it takes more than a minute to settle
 	if texts := w.dns.TXT(record); len(texts) != 1 || strings.HasSuffix(texts[0], "p=") {
 		t.Errorf("the record is %q while mail is under way", texts)
 	}

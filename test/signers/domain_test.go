@@ -103,7 +103,7 @@ func (d *domain) publish() {
 // look is what the name server serves of the key.
 func (d *domain) look(k keys.Key) keys.Evidence {
 	d.t.Helper()
-	reply, err := ask(d.server, records.DKIMSlot(theDomain, k.Selector).Key.Name)
+	reply, err := ask(d.server, records.DKIMSlot(theDomain, k.Selector).Name)
 	if err != nil {
 		d.t.Fatal(err)
 	}

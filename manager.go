@@ -49,6 +49,7 @@ type managerFlags struct {
 	dnsPort      uint
 	timeout      time.Duration
 	poll, resync time.Duration
+	lostKeyGrace time.Duration
 	workers      int
 	ambient      bool
 	leaderElect  bool
@@ -76,6 +77,7 @@ func parseManagerFlags(args []string, stderr io.Writer) (managerFlags, error) {
 	set.DurationVar(&f.timeout, "provider-timeout", 10*time.Second, "`time` that one call to a DNS provider may take")
 	set.DurationVar(&f.poll, "poll", 5*time.Second, "`time` between looks while something is under way")
 	set.DurationVar(&f.resync, "resync", 10*time.Minute, "`time` between looks otherwise")
+	set.DurationVar(&f.lostKeyGrace, "lost-key-grace", 10*time.Minute, "`time` to restore a lost private key from a backup, before a new one takes its place")
 	set.BoolVar(&f.ambient, "ambient-credentials", false, "let ClusterDNSProviders of Route 53 without keys use the identity that this process has at AWS")
 	set.IntVar(&f.workers, "workers", 8, "`number` of MailDomains that are worked on at the same time")
 	set.BoolVar(&f.leaderElect, "leader-elect", false, "of several replicas let one write")
@@ -164,6 +166,7 @@ func manager(ctx context.Context, args []string, stderr io.Writer) error {
 		AllowPrivate: allowed,
 		Poll:         f.poll,
 		Resync:       f.resync,
+		LostKeyGrace: f.lostKeyGrace,
 	}
 	if err := reconciler.SetupWithManager(mgr, controller.Options{MaxConcurrentReconciles: f.workers}); err != nil {
 		return err

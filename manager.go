@@ -50,6 +50,7 @@ type managerFlags struct {
 	timeout      time.Duration
 	poll, resync time.Duration
 	grace        time.Duration
+	lostKeyGrace time.Duration
 	workers      int
 	ambient      bool
 	leaderElect  bool
@@ -78,6 +79,7 @@ func parseManagerFlags(args []string, stderr io.Writer) (managerFlags, error) {
 	set.DurationVar(&f.poll, "poll", 5*time.Second, "`time` between looks while something is under way")
 	set.DurationVar(&f.resync, "resync", 10*time.Minute, "`time` between looks otherwise")
 	set.DurationVar(&f.grace, "deletion-grace", 5*time.Minute, "`time` that a deleted MailDomain may stay for its records to be withdrawn; what takes longer is done from the operator's own namespace")
+	set.DurationVar(&f.lostKeyGrace, "lost-key-grace", 10*time.Minute, "`time` to restore a lost private key from a backup, before a new one takes its place")
 	set.BoolVar(&f.ambient, "ambient-credentials", false, "let ClusterDNSProviders of Route 53 without keys use the identity that this process has at AWS")
 	set.IntVar(&f.workers, "workers", 8, "`number` of MailDomains that are worked on at the same time")
 	set.BoolVar(&f.leaderElect, "leader-elect", false, "of several replicas let one write")
@@ -166,6 +168,7 @@ func manager(ctx context.Context, args []string, stderr io.Writer) error {
 		AllowPrivate: allowed,
 		Poll:         f.poll,
 		Resync:       f.resync,
+		LostKeyGrace: f.lostKeyGrace,
 
 		DeletionGrace: f.grace,
 		Left:          countLeft(),

@@ -26,18 +26,25 @@ func (r *Reconciler) decideDKIM(ctx context.Context, s *scope) error {
 	if s.dkim.signers, err = r.readSigners(ctx, s); err != nil {
 		return err
 	}
-	var restored []string
-	restored, s.dkim.lost = privates(s.book, s.dkim.signers)
+	restored, lost, why := privates(s.book, s.dkim.signers, r.LostKeyGrace, s.now)
 	if s.ending != nil {
-		s.dkim.lost = verdict{} // nothing is going to be signed with it
+		lost, why = nil, verdict{} // nothing is going to be signed with it
 	}
-	s.block(v1alpha1.ConditionDKIMReady, s.dkim.lost)
+	s.dkim.lost = why
+	s.block(v1alpha1.ConditionDKIMReady, why)
+	for _, k := range s.book.Keyring {
+		s.again(k.Lost.Add(r.LostKeyGrace).Sub(s.now))
+	}
 	if s.dkim.managed && !s.dkim.lost.bad() {
 		if err := r.importKeys(ctx, s); err != nil {
 			return err
 		}
 	}
 	s.dkim.policy = r.keyPolicy(ctx, s)
+	s.dkim.policy.Lost = lost
+	for _, selector := range lost {
+		s.block(v1alpha1.ConditionDKIMReady, verdict{v1alpha1.ReasonKeyLost, fmt.Sprintf("the private key of %s is lost: a new key takes its place as soon as its record is proven", selector)})
+	}
 	if signer := s.dkim.signers[0]; signer.foreign && s.ending == nil {
 		s.dkim.policy.Frozen = true
 		s.block(v1alpha1.ConditionDKIMReady, verdict{v1alpha1.ReasonSecretConflict, fmt.Sprintf("Secret %s exists and is not the operator's: remove it, or choose another name in spec.dkim.signerSecret.name", signer.name)})
@@ -216,6 +223,11 @@ func (r *Reconciler) makeKeys(ctx context.Context, s *scope) error {
 			s.book.privates[selectors[i]] = pairs[i].Private
 			s.book.Keyring = append(s.book.Keyring, keys.Key{Name: spec.Name, Selector: selectors[i], Algorithm: spec.Algorithm, Bits: spec.Bits, Record: pairs[i].Record, Created: s.now})
 			s.events = append(s.events, event{reason: v1alpha1.ReasonKeyGenerated, action: "RotateKey", note: fmt.Sprintf("DKIM key %s was made for %s", selectors[i], spec.Name)})
+			for _, k := range s.book.Keyring {
+				if k.Name == spec.Name && slices.Contains(s.dkim.policy.Lost, k.Selector) {
+					s.events = append(s.events, event{warning: true, reason: v1alpha1.ReasonKeyReplaced, action: "RotateKey", note: fmt.Sprintf("the private key of %s was lost, and not restored in time: %s takes its place", k.Selector, selectors[i])})
+				}
+			}
 		}
 	}
 	s.book.Handle(v1alpha1.AnnotationRotate, s.md.Annotations[v1alpha1.AnnotationRotate])

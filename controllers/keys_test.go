@@ -74,6 +74,7 @@ func (w *world) spoil(secret, file string, content []byte) {
 // written, whatever else may be wrong with DKIM at the time.
 func TestALostKeyIsNeverOverwritten(t *testing.T) {
 	w := newWorld(t)
+	w.r.LostKeyGrace = 10000 * time.Hour
 	w.apply("example-com", signing())
 	w.until("example-com", "ready", isReady)
 	file := keys.PrivateFile(w.active("example-com"))
@@ -94,7 +95,9 @@ func TestALostKeyIsNeverOverwritten(t *testing.T) {
 		"gone from the ledger":                 {nil, good, ""},
 		"unreadable in the signer's Secret":    {good, []byte("garbage"), ""},
 		"gone from the signer's Secret":        {good, nil, ""},
+		"emptied in the ledger":                {[]byte{}, good, ""},
 		"gone from both":                       {nil, nil, v1alpha1.ReasonKeyLost},
+		"emptied in both":                      {[]byte{}, []byte{}, v1alpha1.ReasonKeyLost},
 		"unreadable in both":                   {[]byte("garbage"), []byte("rubbish"), v1alpha1.ReasonKeyUnreadable},
 		"another key's in both":                {another, another, v1alpha1.ReasonKeyUnreadable},
 		"gone, and another's with the signer":  {nil, another, v1alpha1.ReasonKeyLost},
@@ -123,7 +126,8 @@ func TestALostKeyIsNeverOverwritten(t *testing.T) {
 			rotate("now") // which has to wait
 			w.settles("example-com")
 			md := w.get("example-com")
-			if !hasReason(v1alpha1.ConditionDKIMReady, test.reason)(md) || len(md.Status.DKIM.Keys) != 1 {
+			says := map[string]string{"unreadable in both": "can't be read", "another key's in both": "is another key's"}[name]
+			if !hasReason(v1alpha1.ConditionDKIMReady, test.reason)(md) || len(md.Status.DKIM.Keys) != 1 || !strings.Contains(message(md, v1alpha1.ConditionDKIMReady), says) {
 				t.Errorf("want %s and the one key:\n%s", test.reason, describe(md))
 			}
 			for secret, want := range map[string][]byte{theLedger: test.ledger, theSigner: test.signer} {

@@ -38,6 +38,9 @@ type Reconciler struct {
 	// AllowPrivate says which addresses that are not public a user's configuration may point at.
 	AllowPrivate func(netip.Addr) bool
 
+	// LostKeyGrace is how long a lost private key is waited for before another takes its place.
+	LostKeyGrace time.Duration
+
 	Poll   time.Duration // between passes while something is under way
 	Resync time.Duration // between passes otherwise
 	// DeletionGrace is how long a MailDomain that is deleted may stay to be wound up (Law 11).

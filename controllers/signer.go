@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -72,15 +73,21 @@ func (r *Reconciler) readSigner(ctx context.Context, md *v1alpha1.MailDomain, na
 
 // privates sees to it that the private half of every key that needs one is at hand and belongs
 // to the key's record. Whichever Secret holds the right one is believed: what the ledger has lost
-// is taken back from the signer's Secret. Nothing is overwritten where none of them does.
-func privates(b *book, signers []signer) (restored []string, why verdict) {
+// is taken back from the signer's Secret. Both were read past any cache. Nothing is overwritten where
+// none of them has it.
+//
+// A key that is gone, or of which an empty entry is left, is waited for as long as grace, so that a
+// backup can be restored; then it is one of lost, to be replaced (Law 2). Content that is not the key
+// stops everything: it is somebody's, and only a person can say what it means.
+func privates(b *book, signers []signer, grace time.Duration, now time.Time) (restored, lost []string, why verdict) {
+	var gone []string
 	for _, k := range b.Keyring {
 		if !k.NeedsPrivate() && k.State() != keys.Retired {
 			continue
 		}
 		file := keys.PrivateFile(k.Selector)
-		stored, there := b.privates[k.Selector]
-		if there && keys.Belongs(stored, k.Record) {
+		stored := b.privates[k.Selector]
+		if keys.Belongs(stored, k.Record) {
 			continue
 		}
 		found := false
@@ -95,14 +102,36 @@ func privates(b *book, signers []signer) (restored []string, why verdict) {
 			}
 		}
 		switch {
-		case found || why.bad() || !k.NeedsPrivate():
-		case !there:
-			why = verdict{v1alpha1.ReasonKeyLost, fmt.Sprintf("the private key of %s is gone from Secret %s, and the signer's Secret does not hold it: restore %s from a backup", k.Selector, b.secret.Name, file)}
-		default:
-			why = verdict{v1alpha1.ReasonKeyUnreadable, fmt.Sprintf("the private key of %s in Secret %s can't be read or does not belong to its record, and the signer's Secret does not hold the right one: restore %s from a backup", k.Selector, b.secret.Name, file)}
+		case found || !k.NeedsPrivate():
+		case len(stored) == 0:
+			gone = append(gone, k.Selector)
+		case !why.bad():
+			is := "can't be read"
+			if _, err := keys.RecordOf(stored); err == nil {
+				is = "is another key's"
+			}
+			why = verdict{v1alpha1.ReasonKeyUnreadable, fmt.Sprintf("the private key of %s in Secret %s %s, and the signer's Secret does not hold the right one: restore %s from a backup, or remove that entry to have a new key made", k.Selector, b.secret.Name, is, file)}
 		}
 	}
-	return restored, why
+	b.Keyring.Lose(gone, now)
+	for _, selector := range gone {
+		k := b.Keyring[b.Keyring.Find(selector)]
+		if !now.Before(k.Lost.Add(grace)) {
+			lost = append(lost, selector)
+		} else if !why.bad() {
+			why = verdict{v1alpha1.ReasonKeyLost, fmt.Sprintf("the private key of %s is gone from Secret %s, and the signer's Secret does not hold it: restore %s from a backup, or a new key under another selector takes its place after %s", selector, b.secret.Name, keys.PrivateFile(selector), grace)}
+		}
+	}
+	return restored, lost, why
+}
+
+// signable leaves out the active keys whose private half is lost: tables must not name a file that is
+// not there. ok is false if no other key signs: then what the signer has stays as it is, until one
+// takes over.
+func (b *book) signable() (ring keys.Keyring, ok bool) {
+	lost := func(k keys.Key) bool { return k.State() == keys.Active && len(b.privates[k.Selector]) == 0 }
+	ring = slices.DeleteFunc(slices.Clone(b.Keyring), lost)
+	return ring, len(ring) == len(b.Keyring) || len(ring.With(keys.Active)) > 0
 }
 
 // writeSigner puts the keys that may sign where the signers find them. It comes before the
@@ -111,8 +140,9 @@ func (r *Reconciler) writeSigner(ctx context.Context, s *scope) error {
 	if !s.writes() || len(s.dkim.signers) == 0 || s.dkim.lost.bad() {
 		return nil
 	}
-	data := keys.SignerData(s.md.Spec.Domain, s.book.Keyring, s.dkim.policy, s.book.privates, s.now)
-	if data == nil {
+	ring, ok := s.book.signable()
+	data := keys.SignerData(s.md.Spec.Domain, ring, s.dkim.policy, s.book.privates, s.now)
+	if data == nil || !ok {
 		return nil
 	}
 	if s.ending != nil && len(s.book.Keyring.With(keys.Active)) == 0 {

@@ -161,7 +161,7 @@ func (w *world) restart() {
 		Accounts:  &Accounts{Clock: w.clock, Timeout: 5 * time.Second, around: func(zone dnsprovider.Zone) dnsprovider.Zone { return countingZone{zone, w} }},
 		Keys:      instantly{},
 		Namespace: w.operator, OwnerID: "test", AllowPrivate: loopback,
-		Poll: time.Second, Resync: 10 * time.Minute, DeletionGrace: 5 * time.Minute,
+		Poll: time.Second, Resync: 10 * time.Minute, DeletionGrace: 5 * time.Minute, LostKeyGrace: 10 * time.Minute,
 	}
 	w.snapshot = &SnapshotWriter{Client: w.api, Reader: w.api, Clock: w.clock, Namespace: w.operator, Dir: w.snapshot.dir(w.t)}
 	w.r.Certificates = func(domain string) (certificate, key []byte) { return w.snapshot.Certificates(domain) }

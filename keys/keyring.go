@@ -1,6 +1,9 @@
 package keys
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // State is a station in the life of a key.
 type State string
@@ -33,6 +36,9 @@ type Key struct {
 	Retired    time.Time `json:"retired,omitzero"`
 	Revoked    time.Time `json:"revoked,omitzero"`
 	Removed    time.Time `json:"removed,omitzero"`
+
+	// Lost is since when its private half is nowhere to be found, while that is needed.
+	Lost time.Time `json:"lost,omitzero"`
 
 	// Silent says since when an address of a name server gives no answer about this key: while it
 	// waits for its proof; and of an active key, those that it became active without.
@@ -90,6 +96,19 @@ func (r Keyring) With(state State) Keyring {
 		}
 	}
 	return found
+}
+
+// Lose notes which selectors' private keys are nowhere to be found, and since when.
+func (r Keyring) Lose(gone []string, now time.Time) {
+	for i := range r {
+		k := &r[i]
+		switch {
+		case !slices.Contains(gone, k.Selector):
+			k.Lost = time.Time{}
+		case k.Lost.IsZero() || k.Lost.After(now):
+			k.Lost = now
+		}
+	}
 }
 
 // named returns the indices of the keys with the name that are pending or active.

@@ -35,6 +35,7 @@ type Policy struct {
 
 	RotateNow   bool     // a rotation was asked for
 	Compromised []string // selectors of keys that others know: replaced at once, no retention
+	Lost        []string // selectors of keys whose private half will not come back: replaced at once
 	// Unconfirmed holds a retired key's revocation until a person says that the signer switched.
 	Unconfirmed bool
 	// Frozen keeps what signs as it is: no key starts or stops, and none that may have signed is
@@ -81,7 +82,7 @@ func NextRotation(ring Keyring, policy Policy) (at time.Time, ok bool) {
 }
 
 // Due returns the keys of policy that must be made now: those without any key yet, those whose
-// active key is compromised or not of the wished algorithm and size, and at a rotation all. A key that already
+// active key is compromised, lost or not of the wished algorithm and size, and at a rotation all. A key that already
 // has a successor under way needs none.
 func Due(ring Keyring, policy Policy, now time.Time) []Spec {
 	at, scheduled := NextRotation(ring, policy)
@@ -92,7 +93,7 @@ func Due(ring Keyring, policy Policy, now time.Time) []Spec {
 		fits := func(i int) bool {
 			k := ring[i]
 			asked := k.Algorithm == spec.Algorithm && k.Bits == spec.Bits || k.Imported && k.Selector == spec.AsIs
-			return asked && !slices.Contains(policy.Compromised, k.Selector)
+			return asked && !slices.Contains(policy.Compromised, k.Selector) && !slices.Contains(policy.Lost, k.Selector)
 		}
 		underWay := slices.ContainsFunc(pending, fits)
 		if !underWay && (rotate || !slices.ContainsFunc(active, fits)) {

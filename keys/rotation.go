@@ -43,7 +43,7 @@ type Outcome struct {
 //	                         no confirmation
 //	Revoked    → Removed     retention has passed once more
 //
-// A key that never signed and is no longer wanted is Removed at once. Times in the future, of
+// A key that never signed, and is no longer wanted or is lost, is Removed at once. Times in the future, of
 // a clock that was set back, only make a key wait longer.
 //
 // The caller stores Ring after the signer's Secret was written from it: then a crash in
@@ -98,7 +98,8 @@ func (o *Outcome) prove(k *Key, policy Policy, seen Evidence, now time.Time) {
 	if !k.Pending() {
 		return
 	}
-	if !slices.ContainsFunc(policy.Keys, func(s Spec) bool { return s.Name == k.Name }) || slices.Contains(policy.Compromised, k.Selector) {
+	if !slices.ContainsFunc(policy.Keys, func(s Spec) bool { return s.Name == k.Name }) ||
+		slices.Contains(policy.Compromised, k.Selector) || slices.Contains(policy.Lost, k.Selector) {
 		k.Removed, k.Silent = now, nil
 		o.moved(k, Removed)
 		return

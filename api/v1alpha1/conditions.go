@@ -136,12 +136,12 @@ const (
 	// spec.dmarc.policy first, or name external selectors that are served.
 	ReasonDKIMRequired = "DKIMRequired"
 	// ReasonKeyLost: a private key is gone from the ledger, and the signer's Secret does not hold it
-	// either. No Secret is written, and no key is made, signs or stops: restore the Secret that the
-	// message names.
+	// either. For --lost-key-grace no Secret is written, and no key is made, signs or stops: restore the
+	// Secret that the message names. After that a new key takes its place.
 	ReasonKeyLost = "KeyLost"
 	// ReasonKeyUnreadable: a stored private key can't be read or does not belong to its record, and the
-	// signer's Secret does not hold the right one. As with KeyLost nothing is written: restore the
-	// Secret that the message names.
+	// signer's Secret does not hold the right one. Nothing is written, for as long as it stays so: restore
+	// the Secret that the message names, or remove the entry, which makes the key a lost one.
 	ReasonKeyUnreadable = "KeyUnreadable"
 	// ReasonSecretConflict: a Secret with the wanted name exists and is not one that the operator made
 	// for this MailDomain's signer. Remove it, or choose another name.
@@ -213,6 +213,9 @@ const (
 	// ReasonKeyRestored: Event: a lost private key was taken back from the signer's Secret. Find out who
 	// removed it.
 	ReasonKeyRestored = "KeyRestored"
+	// ReasonKeyReplaced: Event: a private key was lost, and not restored in time: a new one was made for
+	// it. Find out who removed it.
+	ReasonKeyReplaced = "KeyReplaced"
 	// ReasonSignerSecretRenamed: Event: the signer's Secret has another name from now on. Have the signer
 	// mount that one.
 	ReasonSignerSecretRenamed = "SignerSecretRenamed"
@@ -297,6 +300,7 @@ func Reasons() []string {
 		ReasonKeyRemoved,
 		ReasonKeyImported,
 		ReasonKeyRestored,
+		ReasonKeyReplaced,
 		ReasonSignerSecretRenamed,
 		ReasonSignerSecretDeleted,
 		ReasonHandedOver,

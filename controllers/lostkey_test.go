@@ -1,0 +1,116 @@
+package controllers
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/maildomain/maildomain-operator/api/v1alpha1"
+	"github.com/maildomain/maildomain-operator/keys"
+)
+
+// lose takes a private key out of both Secrets.
+func (w *world) lose(selector string) {
+	w.t.Helper()
+	for _, secret := range []string{theLedger, theSigner} {
+		w.spoil(secret, keys.PrivateFile(selector), nil)
+	}
+}
+
+// A key that is nowhere to be found is waited for, and only then replaced: under a new selector, after
+// the proof, while its own record stays for mail under way. Until then the signer is told of no file
+// that is not there, and another key of the domain goes on.
+func TestALostKeyIsReplaced(t *testing.T) {
+	w := newWorld(t)
+	s := signing()
+	s.DKIM.Keys = append(s.DKIM.Keys, v1alpha1.DKIMKey{Name: "second", Algorithm: v1alpha1.DKIMEd25519})
+	w.apply("example-com", s)
+	w.until("example-com", "ready", isReady)
+	const first, second, third = "001-20261123a", "001-20261123b", "001-20261123c"
+	file := keys.PrivateFile(first)
+	good, signer := w.secret(theLedger).Data[file], w.secret(theSigner).Data
+
+	w.lose(first)
+	lost := w.secret(theSigner).Data
+	grace := func() {
+		t.Helper()
+		w.passes(5)
+		w.forward(10*time.Minute - 10*time.Second)
+		w.restart() // which does not begin anew
+		w.pass("example-com")
+		md := w.get("example-com")
+		if text := message(md, v1alpha1.ConditionDKIMReady); !hasReason(v1alpha1.ConditionDKIMReady, v1alpha1.ReasonKeyLost)(md) || !strings.Contains(text, "restore "+file+" from a backup") || !strings.Contains(text, "10m0s") {
+			t.Error(describe(md))
+		}
+		if diff := cmp.Diff([]string{first + " Active", second + " Active"}, keyStates(md)); diff != "" || !cmp.Equal(lost, w.secret(theSigner).Data) {
+			t.Errorf("before the time has come: %s", diff)
+		}
+	}
+	grace()
+	w.spoil(theLedger, file, good)
+	w.pass("example-com")
+	if md := w.get("example-com"); !isReady(md) || !cmp.Equal(signer, w.secret(theSigner).Data) {
+		t.Errorf("restored in time:\n%s", describe(md))
+	}
+
+	w.lose(first)
+	grace() // all of it, once more
+	if w.told("Warning KeyReplaced") {
+		t.Error("it is replaced already")
+	}
+	w.forward(20 * time.Second)
+	w.pass("example-com")
+	md := w.get("example-com")
+	if diff := cmp.Diff([]string{first + " Active", second + " Active", third + " Generated"}, keyStates(md)); diff != "" || !hasReason(v1alpha1.ConditionDKIMReady, v1alpha1.ReasonKeyLost)(md) {
+		t.Errorf("%s\n%s", diff, describe(md))
+	}
+	if !w.told("Warning KeyReplaced the private key of " + first + " was lost, and not restored in time: " + third) {
+		t.Error("nobody was told")
+	}
+	if data := w.secret(theSigner).Data; string(data["selectors"]) != second+"\n" || string(data["selector"]) != second {
+		t.Errorf("the signer is told of a file that is not there: %q", data["selectors"])
+	}
+	w.until("example-com", "ready", isReady)
+	md = w.get("example-com")
+	if diff := cmp.Diff([]string{first + " Retired", second + " Active", third + " Active"}, keyStates(md)); diff != "" {
+		t.Error(diff)
+	}
+	if data := w.secret(theSigner).Data; string(data["selectors"]) != third+"\n"+second+"\n" {
+		t.Errorf("the signer is told to sign with %q", data["selectors"])
+	}
+	if texts := w.dns.TXT(first + "._domainkey.example.com"); len(texts) != 1 || strings.HasSuffix(texts[0], "p=") {
+		t.Errorf("the record of the lost key is %q while mail is under way", texts)
+	}
+	w.settles("example-com")
+}
+
+// The only key of a domain is lost, and the one that replaces it is lost on its way too. What the signer
+// has stays as it is until a key can take over.
+func TestTheOnlyKeyIsLost(t *testing.T) {
+	w := newWorld(t)
+	w.apply("example-com", signing())
+	w.until("example-com", "ready", isReady)
+	first := w.active("example-com")
+	w.lose(first)
+	before := w.secret(theSigner).Data
+	w.pass("example-com")
+	w.forward(10 * time.Minute)
+	w.pass("example-com")
+	if diff := cmp.Diff([]string{first + " Active", "001-20261123b Generated"}, keyStates(w.get("example-com"))); diff != "" {
+		t.Fatal(diff)
+	}
+	w.spoil(theLedger, "001-20261123b.pem", nil)
+	w.pass("example-com")
+	w.forward(10 * time.Minute)
+	w.pass("example-com")
+	if diff := cmp.Diff(before, w.secret(theSigner).Data); diff != "" {
+		t.Errorf("the signer's Secret was changed: %s", diff)
+	}
+	w.until("example-com", "ready", isReady)
+	if md := w.get("example-com"); !slices.Equal([]string{first + " Retired", "001-20261123c Active"}, keyStates(md)) {
+		t.Errorf("%v\n%s", keyStates(md), describe(md))
+	}
+}

@@ -6,9 +6,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"os/user"
-	"path/filepath"
-	"strconv"
 	"sync"
 	"syscall"
 	"testing"
@@ -128,103 +125,4 @@ func (l *log) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.text.String()
-}
-
-// dir is the directory of a program's files.
-type dir struct {
-	t    testing.TB
-	path string
-}
-
-func newDir(t testing.TB) dir { return dir{t, t.TempDir()} }
-
-func (d dir) write(name, text string) (path string) {
-	d.t.Helper()
-	path = filepath.Join(d.path, name)
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		d.t.Fatal(err)
-	}
-	return path
-}
-
-func (d dir) run(program string, args ...string) {
-	d.t.Helper()
-	if out, err := exec.Command(program, args...).CombinedOutput(); err != nil {
-		d.t.Fatalf("%s: %v\n%s", program, err, out)
-	}
-}
-
-// nobody is who programs that handle mail run as if root runs the test: they refuse to be root, or
-// change to a user of their own that cannot read the test's files.
-const nobody = "nobody"
-
-// unprivileged has the command run by an ordinary user.
-func unprivileged(t testing.TB, cmd *exec.Cmd) *exec.Cmd {
-	t.Helper()
-	if os.Geteuid() == 0 {
-		uid, gid := idsOf(t, nobody)
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
-	}
-	return cmd
-}
-
-// User returns the name of the user that runs the programs that handle mail.
-func User(t testing.TB) string {
-	t.Helper()
-	if os.Geteuid() == 0 {
-		return nobody
-	}
-	me, err := user.Current()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return me.Username
-}
-
-// handOver gives everything in the directory to that user, and lets it pass on the way there.
-func (d dir) handOver() {
-	d.t.Helper()
-	if os.Geteuid() != 0 {
-		return
-	}
-	uid, gid := idsOf(d.t, nobody)
-	if err := os.Chmod(filepath.Dir(d.path), 0o711); err != nil {
-		d.t.Fatal(err)
-	}
-	if err := filepath.WalkDir(d.path, func(path string, _ os.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		return os.Lchown(path, uid, gid)
-	}); err != nil {
-		d.t.Fatal(err)
-	}
-}
-
-func idsOf(t testing.TB, name string) (uid, gid int) {
-	t.Helper()
-	found, err := user.Lookup(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	uid, uidErr := strconv.Atoi(found.Uid)
-	gid, gidErr := strconv.Atoi(found.Gid)
-	if uidErr != nil || gidErr != nil {
-		t.Fatalf("user %s: uid %s, gid %s", name, found.Uid, found.Gid)
-	}
-	return uid, gid
-}
-
-// group returns the name of the user's group.
-func group(t testing.TB) string {
-	t.Helper()
-	found, err := user.Lookup(User(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	g, err := user.LookupGroupId(found.Gid)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return g.Name
 }

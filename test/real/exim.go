@@ -47,7 +47,7 @@ remote_smtp:
 %[6]s
 begin retry
 * * F,1h,1m
-`, User(t), group(t), d.path, nextHost, nextPort, options))
+`, userName(t), groupName(t), d.path, nextHost, nextPort, options))
 	d.handOver()
 	return start(t, func(port int) *exec.Cmd {
 		return unprivileged(t, exec.Command(exim, "-C", conf, "-bdf", "-oX", fmt.Sprintf("[127.0.0.1]:%d", port)))

@@ -25,6 +25,7 @@ func TestRotation(t *testing.T) {
 
 	before := r.everyoneSigns("before the rotation", r.withActive)
 	r.nobodySignsForOthers()
+	r.bothOpenDKIMs()
 	r.testkeys()
 
 	var halfway [][]byte
@@ -154,6 +155,23 @@ func (r *rotation) nobodySignsForOthers() {
 				r.t.Errorf("%s signs for %s by %q", p.name, from, got)
 			}
 		}
+	}
+}
+
+// bothOpenDKIMs sends a message through one and then the other.
+func (r *rotation) bothOpenDKIMs() {
+	r.t.Helper()
+	sent := message(ann)
+	var want []string
+	for _, p := range r.programs[:2] {
+		var err error
+		if sent, err = p.send(ann, sent); err != nil {
+			r.t.Fatalf("%s: %v", p.name, err)
+		}
+		want = append(want, r.withActive(p)...)
+	}
+	if diff := cmp.Diff(want, r.selectors("both OpenDKIMs", sent)); diff != "" {
+		r.t.Errorf("both OpenDKIMs: %s", diff)
 	}
 }
 

@@ -352,7 +352,7 @@ func TestCrashAtEveryWriteOfADeletion(t *testing.T) {
 	var effects []string
 	t.Run("rehearsal", func(t *testing.T) {
 		w := prepare(t)
-		w.winds("example-com", "over", 10*time.Minute, over(w))
+		w.winds("example-com", "over", 2*time.Hour, over(w))
 		effects = w.effects
 	})
 	for n, effect := range effects {
@@ -363,10 +363,10 @@ func TestCrashAtEveryWriteOfADeletion(t *testing.T) {
 		t.Run(effect+" not yet", func(t *testing.T) {
 			w := prepare(t)
 			w.crashAt = n + 1
-			w.winds("example-com", "dead or over", 10*time.Minute, func() bool { return len(w.effects) > n || over(w)() })
+			w.winds("example-com", "dead or over", 2*time.Hour, func() bool { return len(w.effects) > n || over(w)() })
 			w.crashAt = 0
 			w.restart()
-			w.winds("example-com", "over", 10*time.Minute, over(w))
+			w.winds("example-com", "over", 2*time.Hour, over(w))
 			var secrets corev1.SecretList
 			w.must(w.api.List(t.Context(), &secrets, client.InNamespace(w.namespace), client.MatchingLabels{managedByLabel: managedBy}))
 			if len(w.standing()) > 0 || len(secrets.Items) > 0 || len(w.sites(w.snapshot.Dir)) > 0 {

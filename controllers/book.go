@@ -20,6 +20,7 @@ import (
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
 	"github.com/maildomain/maildomain-operator/keys"
 	"github.com/maildomain/maildomain-operator/ledger"
+	"github.com/maildomain/maildomain-operator/probe"
 	"github.com/maildomain/maildomain-operator/records"
 )
 
@@ -123,6 +124,9 @@ func (r *Reconciler) lostLedger(ctx context.Context, s *scope) error {
 	stands := func(record v1alpha1.RecordStatus) bool {
 		return record.State == v1alpha1.RecordVerified || record.State == v1alpha1.RecordPublished || record.State == v1alpha1.RecordWithdrawing
 	}
+	if r.returned(ctx, s) {
+		return lost(fmt.Sprintf("%s names this MailDomain, which has no status, and there are selectors below _domainkey", records.ClaimSlot(s.md.Spec.Domain).Key), "the MailDomain")
+	}
 	ready := meta.FindStatusCondition(before.Conditions, v1alpha1.ConditionReady)
 	if !slices.ContainsFunc(before.Records, stands) || ready != nil && ready.Reason == v1alpha1.ReasonDomainNotClaimed {
 		return nil
@@ -132,6 +136,23 @@ func (r *Reconciler) lostLedger(ctx context.Context, s *scope) error {
 		return lost("status still lists records as written", "the MailDomain")
 	}
 	return err
+}
+
+// returned reports whether the MailDomain seems to come from a backup without ledger and status: it was
+// never looked at, while its own registry record, which only is written with a ledger, stands already
+// and the domain has selectors. In manual mode a human writes that record, so it does not tell.
+func (r *Reconciler) returned(ctx context.Context, s *scope) bool {
+	seen := meta.FindStatusCondition(s.md.Status.Conditions, v1alpha1.ConditionProviderReady) != nil // there after any whole pass
+	if seen || s.md.Spec.Manual() || s.md.Spec.DKIM == nil {
+		return false
+	}
+	slot := records.ClaimSlot(s.md.Spec.Domain)
+	claim := records.NewClaim(r.OwnerID, s.md.Namespace, s.md.Name).String()
+	if !slices.ContainsFunc(r.lookThrough(ctx, slot.Name, nil).answers, func(a probe.Answer) bool { return shows(a, slot, claim) }) {
+		return false
+	}
+	below := r.lookThrough(ctx, "_domainkey."+s.md.Spec.Domain, nil).answers
+	return slices.ContainsFunc(below, func(a probe.Answer) bool { return a.Outcome == probe.Found || a.Outcome == probe.NoData })
 }
 
 // save writes the book if it differs from what is stored. A conflict with another writer is an

@@ -7,6 +7,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
 	"github.com/maildomain/maildomain-operator/keys"
@@ -113,4 +116,41 @@ func TestTheOnlyKeyIsLost(t *testing.T) {
 	if md := w.get("example-com"); !slices.Equal([]string{first + " Retired", "001-20261123c Active"}, keyStates(md)) {
 		t.Errorf("%v\n%s", keyStates(md), describe(md))
 	}
+}
+
+// A MailDomain from a backup has no status, and if the backup had no Secrets, only DNS tells that its keys
+// are lost: its own registry record, and that there are selectors.
+func TestOnlyDNSTellsThatKeysAreLost(t *testing.T) {
+	w := newWorld(t)
+	w.apply("example-com", signing())
+	w.until("example-com", "ready", isReady)
+	selector := w.active("example-com")
+	again := func() {
+		w.must(w.api.Delete(t.Context(), w.get("example-com")))
+		w.apply("example-com", signing())
+	}
+	for _, name := range []string{theLedger, theSigner} {
+		w.must(w.api.Delete(t.Context(), w.secret(name)))
+	}
+	w.must(client.IgnoreNotFound(w.api.Delete(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: w.operator, Name: siteName("example.com")}})))
+	again()
+	for range 3 {
+		if err := w.try("example-com"); err == nil {
+			t.Fatal("the pass goes on")
+		}
+		w.forward(time.Hour)
+	}
+	md := w.get("example-com")
+	text := message(md, v1alpha1.ConditionReady)
+	if !hasReason(v1alpha1.ConditionReady, v1alpha1.ReasonLedgerUnreadable)(md) || !strings.Contains(text, "while TXT _maildomain.example.com names this MailDomain") || !strings.Contains(text, "delete the MailDomain and the record") {
+		t.Error(describe(md))
+	}
+	if texts := w.dns.TXT(selector + "._domainkey.example.com"); len(texts) != 1 {
+		t.Errorf("the record is %q", texts)
+	}
+
+	// The way out. A new domain whose owner has published the record before is not taken for a lost one.
+	w.must(w.dns.SetTXT(selector + "._domainkey.example.com"))
+	again()
+	w.until("example-com", "ready", isReady)
 }

@@ -13,7 +13,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -25,6 +24,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -50,10 +50,7 @@ func TestMain(m *testing.M) {
 // life, until the MailDomain is ready: nothing is lost, nothing foreign is touched, and no
 // second key is made. Meanwhile the policy server, another process, goes on.
 func TestKillAtEveryWrite(t *testing.T) {
-	binary := filepath.Join(t.TempDir(), "maildomain")
-	if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", binary, envtest.Root()).CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	binary := build(t)
 	for name, allowed := range map[string]int{"after its first write": 0, "before its second write": 1} {
 		t.Run(name, func(t *testing.T) {
 			s := newScene(t, binary)
@@ -75,6 +72,15 @@ func TestKillAtEveryWrite(t *testing.T) {
 	}
 }
 
+func build(t *testing.T) (binary string) {
+	t.Helper()
+	binary = filepath.Join(t.TempDir(), "maildomain")
+	if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", binary, envtest.Root()).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return binary
+}
+
 // scene is a cluster, a name server and the processes between them.
 type scene struct {
 	t         *testing.T
@@ -83,6 +89,7 @@ type scene struct {
 	api       client.Client
 	namespace string
 	dns       *dnsserver.Server
+	server    string // address of the name server that the manager asks and writes to
 	policy    string // address of the policy server
 	certFile  string
 
@@ -109,6 +116,7 @@ func newScene(t *testing.T, binary string) *scene {
 	})
 	s.must(err)
 	t.Cleanup(func() { s.dns.Close() })
+	s.server = s.dns.Addr()
 	s.must(s.dns.Set("example.com", "MX", "10 mx1.example.com."))
 	s.must(s.dns.SetTXT("example.com", "a foreign text"))
 	s.must(s.dns.Set("mx1.example.com", "A", "127.0.0.1"))
@@ -192,11 +200,8 @@ func (s *scene) write(do func()) {
 // live starts the manager and waits until it was killed, at the latest once all is ready.
 func (s *scene) live(allowed int) {
 	s.t.Helper()
-	port := strconv.Itoa(int(s.dns.AddrPort().Port()))
 	_, policyPort, _ := strings.Cut(s.policy, ":")
-	manager := s.command("manager", "--kubeconfig", s.kubeconfig(), "--namespace", s.namespace, "--owner-id", "kill",
-		"--snapshot-dir", filepath.Join(s.dir, "snapshot"), "--resolver", s.dns.Addr(), "--authoritative-port", port,
-		"--allow-private-targets", "127.0.0.0/8", "--mta-sts-roots", s.certFile, "--mta-sts-port", policyPort, "--poll", "200ms")
+	manager := s.manager("--snapshot-dir", filepath.Join(s.dir, "snapshot"), "--mta-sts-roots", s.certFile, "--mta-sts-port", policyPort)
 	s.mu.Lock()
 	err := manager.Start()
 	s.process, s.allowed, s.made = manager, allowed, 0
@@ -221,6 +226,14 @@ func (s *scene) live(allowed int) {
 		output, _ := os.ReadFile(filepath.Join(s.dir, "manager.log"))
 		s.t.Fatalf("the manager ended by itself: %v\n%s", err, output)
 	}
+}
+
+// manager is one life of the manager, not yet begun.
+func (s *scene) manager(more ...string) *exec.Cmd {
+	s.t.Helper()
+	_, port, _ := strings.Cut(s.server, ":")
+	return s.command("manager", append([]string{"--kubeconfig", s.kubeconfig(), "--namespace", s.namespace, "--owner-id", "kill",
+		"--resolver", s.server, "--authoritative-port", port, "--allow-private-targets", "127.0.0.0/8", "--poll", "200ms"}, more...)...)
 }
 
 func (s *scene) command(name string, args ...string) *exec.Cmd {
@@ -265,16 +278,17 @@ func (s *scene) create(o client.Object) {
 	o.SetNamespace(s.namespace)
 	s.must(s.api.Create(s.t.Context(), o))
 	// The manager works on all namespaces: what one test leaves behind would be in another's way.
-	s.t.Cleanup(func() { s.must(s.api.Delete(context.Background(), o)) })
+	s.t.Cleanup(func() {
+		s.must(s.api.Delete(context.Background(), o))
+		if md, ok := o.(*v1alpha1.MailDomain); ok { // nobody is left to take the finalizer away
+			s.must(client.IgnoreNotFound(s.api.Patch(context.Background(), md, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`)))))
+		}
+	})
 }
 
 func (s *scene) apply() {
 	s.t.Helper()
-	s.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "tsig"}, StringData: map[string]string{"secret": tsigSecret}})
-	s.create(&v1alpha1.DNSProvider{ObjectMeta: metav1.ObjectMeta{Name: "dns"}, Spec: v1alpha1.DNSProviderSpec{
-		Domains: []string{"example.com"},
-		RFC2136: &v1alpha1.RFC2136Provider{Server: s.dns.Addr(), TSIG: &v1alpha1.TSIGKey{KeyName: "maildomain.", SecretRef: &v1alpha1.SecretKeyRef{Name: "tsig", Key: "secret"}}},
-	}})
+	s.createProvider()
 	s.create(&v1alpha1.MailDomain{ObjectMeta: metav1.ObjectMeta{Name: "example-com"}, Spec: v1alpha1.MailDomainSpec{
 		Domain: "example.com",
 		DNS:    &v1alpha1.DNSSpec{ProviderRef: &v1alpha1.ProviderRef{Kind: v1alpha1.KindDNSProvider, Name: "dns"}},
@@ -283,6 +297,15 @@ func (s *scene) apply() {
 		DMARC:  &v1alpha1.DMARCSpec{Policy: v1alpha1.DMARCReject},
 		MTASTS: &v1alpha1.MTASTSSpec{Mode: v1alpha1.MTASTSEnforce, MX: []string{"mx1.example.com"}},
 		TLSRPT: &v1alpha1.TLSRPTSpec{RUA: []string{"mailto:tls@example.com"}},
+	}})
+}
+
+func (s *scene) createProvider() {
+	s.t.Helper()
+	s.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "tsig"}, StringData: map[string]string{"secret": tsigSecret}})
+	s.create(&v1alpha1.DNSProvider{ObjectMeta: metav1.ObjectMeta{Name: "dns"}, Spec: v1alpha1.DNSProviderSpec{
+		Domains: []string{"example.com"},
+		RFC2136: &v1alpha1.RFC2136Provider{Server: s.server, TSIG: &v1alpha1.TSIGKey{KeyName: "maildomain.", SecretRef: &v1alpha1.SecretKeyRef{Name: "tsig", Key: "secret"}}},
 	}})
 }
 

@@ -1,6 +1,7 @@
 package real
 
 import (
+	"cmp"
 	"fmt"
 	"os/exec"
 	"testing"
@@ -21,11 +22,14 @@ type Zone struct {
 	Apex    string
 	Records string // as in a zone file below the apex; SOA, NS and the address of ns1 are there already
 	Closed  bool   // takes no updates at all
+
+	Negative time.Duration // how long a name's absence is believed, the SOA's MINIMUM (RFC 2308); 0: 300 s
 }
 
 // file returns the zone as a zone file.
 func (z Zone) file() string {
-	return fmt.Sprintf("$ORIGIN %s.\n$TTL 300\n@ SOA ns1 hostmaster 1 3600 600 604800 300\n@ NS ns1\nns1 A 127.0.0.1\n%s\n", z.Apex, z.Records)
+	negative := cmp.Or(z.Negative, 300*time.Second)
+	return fmt.Sprintf("$ORIGIN %s.\n$TTL 300\n@ SOA ns1 hostmaster 1 3600 600 604800 %d\n@ NS ns1\nns1 A 127.0.0.1\n%s\n", z.Apex, int(negative.Seconds()), z.Records)
 }
 
 // NameServers are the real name servers that there are, by name: each starts on a loopback port that

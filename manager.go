@@ -188,7 +188,7 @@ func manager(ctx context.Context, args []string, stderr io.Writer) error {
 		return err
 	}
 	tombstones := controllers.Tombstones{Reconciler: reconciler}
-	if err := tombstones.SetupWithManager(mgr, controller.Options{}); err != nil {
+	if err := tombstones.SetupWithManager(mgr, controller.Options{MaxConcurrentReconciles: f.workers}); err != nil {
 		return err
 	}
 	return mgr.Start(ctx)

@@ -412,8 +412,8 @@ func TestDeletionAndReturn(t *testing.T) {
 		"update *v1.Secret example-com-maildomain-ledger",
 		"DNS TXT _maildomain.example.com",
 		"update *v1.Secret example-com-maildomain-ledger",
-		"delete *v1.Secret " + siteName("example.com"), // the certificate that was kept
 		"patch *v1.ConfigMap " + siteName("example.com"),
+		"delete *v1.Secret " + siteName("example.com"), // the certificate that was kept
 	}
 	if diff := cmp.Diff(want, more); diff != "" || w.provider != provider+3 {
 		t.Errorf("%s, %d calls to the provider", diff, w.provider-provider)

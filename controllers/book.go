@@ -78,7 +78,7 @@ func openBook(ctx context.Context, reader client.Reader, md *v1alpha1.MailDomain
 			},
 			Type: ledgerType,
 		}
-		return &book{Ledger: ledger.New(md.Spec.Domain), privates: map[string][]byte{}, secret: secret, kept: withdraws(md)}, nil
+		return &book{Ledger: ledger.New(md.Spec.Domain), privates: map[string][]byte{}, secret: secret, kept: controllerutil.ContainsFinalizer(md, finalizer)}, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading Secret %s: %w", ledgerName(md.Name), err)
@@ -90,7 +90,7 @@ func openBook(ctx context.Context, reader client.Reader, md *v1alpha1.MailDomain
 	if err != nil {
 		return nil, fmt.Errorf("%w: Secret %s, key %s holds %w", errLedger, secret.Name, ledgerFile, err)
 	}
-	b := &book{Ledger: l, privates: map[string][]byte{}, secret: secret, kept: withdraws(md)}
+	b := &book{Ledger: l, privates: map[string][]byte{}, secret: secret, kept: controllerutil.ContainsFinalizer(md, finalizer)}
 	for name, data := range secret.Data {
 		if selector, ok := strings.CutSuffix(name, keys.PrivateFile("")); ok {
 			b.privates[selector] = data
@@ -195,6 +195,15 @@ func (b *book) save(ctx context.Context, writer client.Client) error {
 	return nil
 }
 
+// confirm fails if a tombstone has changed since it was read, for example because its MailDomain takes
+// it up. What acts on a tombstone asks right before. An unchanged Secret costs no write.
+func (b *book) confirm(ctx context.Context, writer client.Client) error {
+	if !b.keyless {
+		return nil
+	}
+	return updateSecret(ctx, writer, b.secret.DeepCopy())
+}
+
 // delete removes the Secret for good.
 func (b *book) delete(ctx context.Context, writer client.Client) error {
 	if b.secret.ResourceVersion == "" {
@@ -206,7 +215,7 @@ func (b *book) delete(ctx context.Context, writer client.Client) error {
 			return client.IgnoreNotFound(fmt.Errorf("letting go of Secret %s: %w", next.Name, err))
 		}
 	}
-	if err := writer.Delete(ctx, next, client.Preconditions{UID: &next.UID}); client.IgnoreNotFound(err) != nil {
+	if err := writer.Delete(ctx, next, client.Preconditions{UID: &next.UID, ResourceVersion: &next.ResourceVersion}); client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("deleting Secret %s: %w", next.Name, err)
 	}
 	return nil

@@ -7,7 +7,9 @@ import (
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
@@ -28,9 +30,9 @@ type ending struct {
 	tombstone *tombstone
 }
 
-// holdDeletion sets the finalizer, before the first record is written.
+// holdDeletion sets the finalizer, before the first record and the first ledger are written.
 func (r *Reconciler) holdDeletion(ctx context.Context, s *scope) error {
-	if s.md.Spec.ModeOrDefault() == v1alpha1.ModeObserve || controllerutil.ContainsFinalizer(s.md, finalizer) {
+	if !s.md.DeletionTimestamp.IsZero() || s.ending != nil || controllerutil.ContainsFinalizer(s.md, finalizer) {
 		return nil
 	}
 	next := s.md.DeepCopy()
@@ -38,7 +40,7 @@ func (r *Reconciler) holdDeletion(ctx context.Context, s *scope) error {
 	if err := r.Client.Patch(ctx, next, client.MergeFromWithOptions(s.md, client.MergeFromWithOptimisticLock{})); err != nil {
 		return fmt.Errorf("setting the finalizer: %w", err)
 	}
-	s.md = next
+	s.md, s.book.kept = next, true
 	return nil
 }
 
@@ -66,14 +68,17 @@ func (r *Reconciler) end(ctx context.Context, s *scope) (ctrl.Result, error) {
 		done, err = r.retain(ctx, s)
 	}
 	switch {
-	case err != nil && (!late || !lasting(err)):
+	case err != nil && (!late || outdone(err) || !lasting(err) && s.now.Before(s.md.DeletionTimestamp.Add(2*r.DeletionGrace))):
 		return r.failed(ctx, s, err)
 	case err != nil:
 		s.left("its end failed: " + firstLine(err))
 	case !done && !late:
 		return ctrl.Result{RequeueAfter: r.Poll}, r.report(ctx, s, status(s))
 	case !done:
-		s.left(fmt.Sprintf("%s could not be marked as released", records.ClaimSlot(s.md.Spec.Domain).Key))
+		s.unreleased("it could not be marked")
+	}
+	if err := r.freeLedger(ctx, s.md); err != nil {
+		return ctrl.Result{}, err
 	}
 	next := s.md.DeepCopy()
 	controllerutil.RemoveFinalizer(next, finalizer)
@@ -109,8 +114,17 @@ func (r *Reconciler) retain(ctx context.Context, s *scope) (done bool, err error
 		{"see whose the domain is", r.seeClaim},
 		{"keep the certificate", r.keepCertificate},
 	})
-	if err != nil || !s.claim.held || !s.provider.usable() {
-		return err == nil, err
+	switch {
+	case err != nil:
+		return false, err
+	case !s.claim.held:
+		return true, nil
+	case s.md.Spec.Manual():
+		s.unreleased("a human publishes its records")
+		return true, nil
+	case !s.provider.usable():
+		s.unreleased(s.provider.verdict.message)
+		return true, nil
 	}
 	slot := records.ClaimSlot(s.md.Spec.Domain)
 	released := records.NewClaim(r.OwnerID, s.md.Namespace, s.md.Name)
@@ -124,6 +138,23 @@ func (r *Reconciler) retain(ctx context.Context, s *scope) (done bool, err error
 		return false, nil
 	}
 	return true, r.release(ctx, s)
+}
+
+// unreleased tells that the registry record is as it was.
+func (s *scope) unreleased(why string) {
+	s.left(fmt.Sprintf("%s still claims the domain: %s; to have it claimed anew, remove it, or add \"; state=released\"", records.ClaimSlot(s.md.Spec.Domain).Key, why))
+}
+
+// freeLedger lets the ledger go with its namespace, or when somebody deletes it.
+func (r *Reconciler) freeLedger(ctx context.Context, md *v1alpha1.MailDomain) error {
+	secret := &corev1.Secret{}
+	if err := r.Reader.Get(ctx, types.NamespacedName{Namespace: md.Namespace, Name: ledgerName(md.Name)}, secret); err != nil {
+		return client.IgnoreNotFound(fmt.Errorf("reading Secret %s: %w", ledgerName(md.Name), err))
+	}
+	if !controllerutil.RemoveFinalizer(secret, ledgerFinalizer) {
+		return nil
+	}
+	return client.IgnoreNotFound(updateSecret(ctx, r.Client, secret))
 }
 
 // openLedger reads the ledger as it is: an end takes nothing up, and makes nothing new.
@@ -173,10 +204,7 @@ func (r *Reconciler) withdrawAll(ctx context.Context, s *scope, late bool) (done
 			return false, nil // its credentials are in this namespace, so what can be done by now is done by now
 		}
 	}
-	if err := run(ctx, s, []step{{"keep the certificate", r.keepCertificate}, {"leave a tombstone", r.bury}}); err != nil {
-		return false, err
-	}
-	return true, nil
+	return true, run(ctx, s, []step{{"keep the certificate", r.keepCertificate}, {"leave a tombstone", r.bury}})
 }
 
 // seeClaim finds out whether the domain is still this MailDomain's. It claims nothing.
@@ -185,7 +213,7 @@ func (r *Reconciler) seeClaim(ctx context.Context, s *scope) error {
 	if err != nil {
 		return err
 	}
-	s.claim.held = !c.others && !s.site.namesake(ownerOf(s.md), s.book.Proof) && (c.stands || c.unanswered(s))
+	s.claim.held = !c.others && s.proven() && (c.stands || c.unanswered(s))
 	if !s.claim.held {
 		s.claim.verdict = verdict{v1alpha1.ReasonDomainNotClaimed, fmt.Sprintf("%s does not name this MailDomain any more", c.slot.Key)}
 	}
@@ -193,6 +221,12 @@ func (r *Reconciler) seeClaim(ctx context.Context, s *scope) error {
 		s.claim.verdict.message = claimedByAnother(c.slot)
 	}
 	return nil
+}
+
+// proven reports whether the domain was claimed with this ledger: whoever writes a namespace of the
+// same name can write a ledger too.
+func (s *scope) proven() bool {
+	return s.book.Proof != "" && (s.site.config == nil || s.site.holder == ownerOf(s.md)) && !s.site.namesake(ownerOf(s.md), s.book.Proof)
 }
 
 // published are the entries of records that still stand, but for the registry record.
@@ -224,17 +258,18 @@ func (r *Reconciler) close(ctx context.Context, s *scope) (done bool, err error)
 		return false, nil
 	}
 	err = run(ctx, s, []step{
-		{"forget the claim", r.forgetSite},
+		{"give up what is stored of the domain", r.forgetSite},
 		{"forget the ledger", func(ctx context.Context, s *scope) error { return s.book.delete(ctx, r.Client) }},
 	})
 	return err == nil, err
 }
 
-// names lists the records of entries, for people.
+// names lists the records of entries, for people: with their texts, since somebody else's may come to
+// stand at the same names.
 func names(entries []ledger.Entry) string {
 	var list []string
 	for _, e := range entries {
-		list = append(list, e.Type+" "+e.Name)
+		list = append(list, fmt.Sprintf("%s %s %q", e.Type, e.Name, cutTo(e.Value, 60)))
 	}
 	return strings.Join(distinct(list), ", ")
 }

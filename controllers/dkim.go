@@ -67,6 +67,9 @@ func (r *Reconciler) decideDKIM(ctx context.Context, s *scope) error {
 		s.wantKeys(s.book.Keyring)
 		return nil
 	}
+	if s.book.keyless {
+		restored = nil // that is where they are kept
+	}
 	for _, selector := range restored {
 		s.events = append(s.events, event{reason: "KeyRestored", action: "RestoreKey", note: fmt.Sprintf("the private key of %s was taken back from the signer's Secret", selector)})
 	}

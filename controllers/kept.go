@@ -62,8 +62,11 @@ func (r *Reconciler) keepCertificate(ctx context.Context, s *scope) error {
 		if err := r.Reader.Get(ctx, client.ObjectKeyFromObject(kept), &before); err != nil {
 			return fmt.Errorf("reading Secret %s: %w", kept.Name, err)
 		}
-		kept.ResourceVersion = before.ResourceVersion
-		err = updateSecret(ctx, r.Client, kept)
+		if pairFault(s.md.Spec.Domain, before.Data[corev1.TLSCertKey], before.Data[corev1.TLSPrivateKeyKey], s.now) == "" {
+			return nil // of an earlier pass, or an administrator's
+		}
+		before.Data = kept.Data
+		err = updateSecret(ctx, r.Client, &before)
 	}
 	if err != nil {
 		return fmt.Errorf("keeping the certificate of %s: %w", s.md.Spec.Domain, err)

@@ -295,12 +295,12 @@ func TestALedgerThatIsGoneIsLost(t *testing.T) {
 	ledger, signer, selector := w.secret(theLedger), w.secret(theSigner), w.active("example-com")
 	gone := func(secrets ...string) {
 		for _, name := range secrets {
-			w.must(w.api.Delete(t.Context(), w.secret(name)))
+			w.vanish(w.secret(name))
 		}
 	}
 	restore := func(secret *corev1.Secret) {
 		secret = secret.DeepCopy()
-		secret.ResourceVersion, secret.UID = "", ""
+		secret.ResourceVersion, secret.UID, secret.Finalizers = "", "", nil
 		w.must(w.api.Create(t.Context(), secret))
 	}
 	lost := func(says ...string) {
@@ -350,7 +350,7 @@ func TestALedgerThatIsGoneIsLost(t *testing.T) {
 	lost("status still lists records")
 
 	// To begin anew is possible for whoever controls the zone.
-	w.must(w.api.Delete(t.Context(), w.get("example-com")))
+	w.vanish(w.get("example-com"))
 	w.apply("example-com", s)
 	w.until("example-com", "unclaimed", hasReason(v1alpha1.ConditionReady, v1alpha1.ReasonDomainNotClaimed))
 	w.must(w.dns.SetTXT("_maildomain.example.com"))

@@ -126,11 +126,11 @@ func TestOnlyDNSTellsThatKeysAreLost(t *testing.T) {
 	w.until("example-com", "ready", isReady)
 	selector := w.active("example-com")
 	again := func() {
-		w.must(w.api.Delete(t.Context(), w.get("example-com")))
+		w.vanish(w.get("example-com"))
 		w.apply("example-com", signing())
 	}
 	for _, name := range []string{theLedger, theSigner} {
-		w.must(w.api.Delete(t.Context(), w.secret(name)))
+		w.vanish(w.secret(name))
 	}
 	w.must(client.IgnoreNotFound(w.api.Delete(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: w.operator, Name: siteName("example.com")}})))
 	again()

@@ -133,8 +133,10 @@ func (r *Reconciler) withdrawMTASTS(ctx context.Context, s *scope, slot records.
 	s.mtasts.serve = &none
 	s.commit(c)
 	why := r.servedPolicy(ctx, s.md.Spec.Domain, none)
-	if s.ending != nil && s.ending.tombstone != nil && why.reason == v1alpha1.ReasonPolicyNotServed {
-		why = verdict{} // the host is gone, and with it every earlier policy
+	if body, _ := s.site.served(); s.ending != nil && body == none.String() && why.bad() {
+		if _, err := r.Fetcher.Fetch(ctx, s.md.Spec.Domain); isNotFound(err) {
+			why = verdict{} // the host has no address any more, and no earlier policy waits behind it
+		}
 	}
 	switch {
 	case c.Policy == "" && why.bad():

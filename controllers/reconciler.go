@@ -62,7 +62,6 @@ func (r *Reconciler) steps() []step {
 		// Gather and decide.
 		{"read the ledger", r.readLedger},
 		{"find the provider", r.readProvider},
-		{"hold a deletion", r.holdDeletion},
 		{"claim the domain", r.claimDomain},
 		{"SPF", r.decideSPF},
 		{"DKIM", r.decideDKIM},
@@ -209,7 +208,7 @@ func sections(md *v1alpha1.MailDomain) []string {
 
 func (r *Reconciler) readProvider(ctx context.Context, s *scope) (err error) {
 	if s.ending != nil && s.ending.tombstone != nil {
-		s.provider, err = r.coveringProvider(ctx, s.ending.tombstone)
+		s.provider, err = r.providerOf(ctx, s.ending.tombstone)
 		return err
 	}
 	s.provider, err = r.findProvider(ctx, s.md)

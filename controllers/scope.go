@@ -75,8 +75,11 @@ func (s *scope) block(condition string, v verdict) {
 	}
 }
 
-// want adds a record to what the pass is to bring about.
+// want adds a record to what the pass is to bring about. At the end nothing is made anew.
 func (s *scope) want(slot records.Slot, value string, hold verdict) {
+	if s.ending != nil && value != "" && len(s.book.At(slot.Key)) == 0 {
+		return
+	}
 	s.wishes = append(s.wishes, wish{slot, value, hold})
 }
 

@@ -30,7 +30,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, options controller.Optio
 		For(&v1alpha1.MailDomain{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
 		Watches(&v1alpha1.DNSProvider{}, r.dependents(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.ClusterDNSProvider{}, r.dependents(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		WatchesMetadata(&corev1.Secret{}, r.dependents()).
+		WatchesMetadata(&corev1.Secret{}, r.dependents(), builder.WithPredicates(notKeptHere(r.Namespace))).
 		Watches(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(holderOf), builder.WithPredicates(sitesIn(r.Namespace), notCreated)).
 		WatchesRawSource(r.madeKeys()).
 		WithOptions(options).
@@ -41,6 +41,14 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, options controller.Optio
 func sitesIn(namespace string) predicate.Predicate {
 	return predicate.NewPredicateFuncs(func(o client.Object) bool {
 		return o.GetNamespace() == namespace && o.GetLabels()[siteLabel] != ""
+	})
+}
+
+// notKeptHere leaves out what the operator keeps in its own namespace: no MailDomain depends on it, and
+// a Secret there counts for all of them.
+func notKeptHere(namespace string) predicate.Predicate {
+	return predicate.NewPredicateFuncs(func(o client.Object) bool {
+		return o.GetNamespace() != namespace || o.GetLabels()[managedByLabel] != managedBy
 	})
 }
 

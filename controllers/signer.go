@@ -203,6 +203,9 @@ func (r *Reconciler) leaveSigner(ctx context.Context, s *scope, known ledger.Sig
 
 // dropSigners deletes all of them: no key is left to sign with.
 func (r *Reconciler) dropSigners(ctx context.Context, s *scope) error {
+	if err := s.book.confirm(ctx, r.Client); err != nil {
+		return err
+	}
 	for _, one := range s.dkim.signers {
 		if one.ours() {
 			if err := r.deleteSigner(ctx, one); err != nil {
@@ -242,6 +245,9 @@ func (r *Reconciler) putSigner(ctx context.Context, s *scope, to signer, data ma
 		return r.Client.Create(ctx, next)
 	case maps.EqualFunc(data, to.secret.Data, bytes.Equal) && maps.Equal(next.Labels, to.secret.Labels) && maps.Equal(next.Annotations, to.secret.Annotations):
 		return nil
+	}
+	if err := s.book.confirm(ctx, r.Client); err != nil {
+		return err
 	}
 	return updateSecret(ctx, r.Client, next)
 }

@@ -86,6 +86,9 @@ func (r *Reconciler) readSite(ctx context.Context, domain string) (site, error) 
 
 // release takes the holder out of what is stored, and nothing of what is served.
 func (r *Reconciler) release(ctx context.Context, s *scope) error {
+	if s.site.config == nil {
+		return nil
+	}
 	next := s.site.config.DeepCopy()
 	delete(next.Data, siteHolder)
 	delete(next.Data, siteProof)
@@ -99,7 +102,7 @@ func (r *Reconciler) release(ctx context.Context, s *scope) error {
 // forgetSite is release for a domain that is given up. The mark of a withdrawal stays: a replica may
 // come to see it late. Where nothing was ever served, nothing stays.
 func (r *Reconciler) forgetSite(ctx context.Context, s *scope) error {
-	if s.site.config == nil || s.site.holder != ownerOf(s.md) {
+	if s.site.config == nil || !s.claim.held || !s.proven() {
 		return nil
 	}
 	if policy, _ := s.site.served(); policy == "" && s.site.config.Data[siteWithdrawn] == "" {
@@ -128,18 +131,16 @@ func (r *Reconciler) writeSite(ctx context.Context, s *scope) error {
 	if maps.Equal(data, s.site.config.Data) {
 		return nil
 	}
-	// What was kept of another's certificate has served its time.
-	if served := s.mtasts.serve != nil && s.md.Spec.MTASTS != nil; s.mtasts.ended || served && s.site.holder != ownerOf(s.md) {
-		if err := r.dropCertificate(ctx, s.md.Spec.Domain); err != nil {
-			return err
-		}
-	}
 	next := s.site.config.DeepCopy()
 	next.Data = data
 	if err := r.Client.Patch(ctx, next, client.MergeFromWithOptions(s.site.config, client.MergeFromWithOptimisticLock{})); err != nil {
 		return fmt.Errorf("storing what is served for %s: %w", s.md.Spec.Domain, err)
 	}
+	before := s.site.holder
 	s.site = site{holder: ownerOf(s.md), config: next}
+	if served := s.mtasts.serve != nil && s.md.Spec.MTASTS != nil; s.mtasts.ended || served && before != ownerOf(s.md) {
+		return r.dropCertificate(ctx, s.md.Spec.Domain) // what was kept of another's has served its time
+	}
 	return nil
 }
 

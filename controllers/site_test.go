@@ -31,7 +31,7 @@ func TestServingOutlivesItsSources(t *testing.T) {
 	w.apply("example-com", spec())
 	w.until("example-com", "ready", isReady)
 	w.must(w.api.Delete(t.Context(), w.secret("mta-sts-example-com")))
-	w.must(w.api.Delete(t.Context(), w.get("example-com")))
+	w.vanish(w.get("example-com"))
 	for range 2 {
 		w.restart()
 		if _, err := w.snapshot.Reconcile(t.Context(), ctrl.Request{}); err != nil {

@@ -7,9 +7,9 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -74,7 +74,7 @@ func (w *SnapshotWriter) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Re
 			}
 			unread = append(unread, err)
 		}
-		if what := pairFault(domain, secret.Data[corev1.TLSCertKey], secret.Data[corev1.TLSPrivateKeyKey], w.Clock.Now()); what == "" {
+		if what := fault(&config, secret, w.Clock.Now()); what == "" {
 			wanted.Certificate, wanted.PrivateKey = secret.Data[corev1.TLSCertKey], secret.Data[corev1.TLSPrivateKeyKey]
 		} else {
 			wanted.Certificate, wanted.PrivateKey = next[domain].Certificate, next[domain].PrivateKey
@@ -95,14 +95,22 @@ func (w *SnapshotWriter) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Re
 }
 
 // certificate returns the Secret with the certificate of a site: the holder's, or what was kept of it
-// when the holder's is gone.
+// when that can't be served.
 func (w *SnapshotWriter) certificate(ctx context.Context, site *corev1.ConfigMap) (*corev1.Secret, error) {
-	secret := &corev1.Secret{}
-	err := w.Reader.Get(ctx, types.NamespacedName{Namespace: site.Data[siteNamespace], Name: site.Data[siteTLSSecret]}, secret)
-	if apierrors.IsNotFound(err) {
-		err = w.Reader.Get(ctx, types.NamespacedName{Namespace: w.Namespace, Name: site.Name}, secret)
+	holders, kept := &corev1.Secret{}, &corev1.Secret{}
+	err := w.Reader.Get(ctx, types.NamespacedName{Namespace: site.Data[siteNamespace], Name: site.Data[siteTLSSecret]}, holders)
+	if client.IgnoreNotFound(err) != nil || fault(site, holders, w.Clock.Now()) == "" {
+		return holders, err
 	}
-	return secret, client.IgnoreNotFound(err)
+	err = w.Reader.Get(ctx, types.NamespacedName{Namespace: w.Namespace, Name: site.Name}, kept)
+	if err != nil || fault(site, kept, w.Clock.Now()) != "" {
+		return holders, client.IgnoreNotFound(err)
+	}
+	return kept, nil
+}
+
+func fault(site *corev1.ConfigMap, secret *corev1.Secret, now time.Time) string {
+	return pairFault(site.Data[siteDomain], secret.Data[corev1.TLSCertKey], secret.Data[corev1.TLSPrivateKeyKey], now)
 }
 
 // Certificates implements Certificates with what is in the snapshot.

@@ -43,7 +43,7 @@ func TestRecordsThatDoNotFitIntoStatus(t *testing.T) {
 				}) {
 					t.Error(describe(md))
 				}
-				w.must(w.api.Delete(t.Context(), md))
+				w.vanish(md)
 			})
 		}
 	}

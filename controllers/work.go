@@ -54,8 +54,18 @@ func (r *Reconciler) work(ctx context.Context, s *scope, wishes []wish) error {
 	}
 	r.decide(ctx, s, jobs)
 	// The intents are stored before anything is written.
+	if s.writes() || slices.ContainsFunc(jobs, func(j *job) bool { return !j.decision.Change.Empty() }) {
+		if err := r.holdDeletion(ctx, s); err != nil {
+			return err
+		}
+	}
 	if s.writes() || len(jobs) > 0 {
 		if err := s.book.save(ctx, r.Client); err != nil {
+			return err
+		}
+	}
+	if len(jobs) > 0 {
+		if err := s.book.confirm(ctx, r.Client); err != nil {
 			return err
 		}
 	}
@@ -203,11 +213,20 @@ func (r *Reconciler) decideOne(ctx context.Context, s *scope, j *job, seen dnspr
 		adopt = slices.ContainsFunc(seen.Values(), func(text string) bool { return r.free(s, text) }) // of several none is adopted
 	}
 	j.decision = dnsprovider.Decide(j.slot.Slot, dnsprovider.Wish{Value: j.value, TTL: s.md.Spec.DNS.TTLOrDefault(), Adopt: adopt}, seen, owned)
-	for _, value := range j.decision.Change.Add {
-		s.book.Intend(j.apex, j.slot.Key, string(j.slot.Purpose), value)
+	if s.ending != nil && j.decision.Verb == dnsprovider.Create {
+		j.value, j.decision = "", dnsprovider.Decision{Verb: dnsprovider.Keep} // what is gone is not made anew
+	} else {
+		for _, value := range j.decision.Change.Add {
+			s.book.Intend(j.apex, j.slot.Key, string(j.slot.Purpose), value)
+		}
 	}
 	switch j.decision.Verb {
 	case dnsprovider.Keep, dnsprovider.TakeUp:
+		if shown := s.looks[j.slot.Name]; j.value == "" && len(owned) > 0 && slices.ContainsFunc(owned, func(o dnsprovider.Owned) bool { return slices.Contains(shown.values(), o.Value) }) {
+			// It is not this provider that holds what the world sees, or not yet that which the world sees.
+			j.fail(verdict{v1alpha1.ReasonWaitingForPropagation, fmt.Sprintf("%s: the provider does not hold it any more, and the name servers still serve it: wait, or correct the provider", j.slot.Key)})
+			return
+		}
 		s.book.Settle(j.apex, j.slot.Key, string(j.slot.Purpose), j.decision.Value)
 		r.shown(ctx, s, j)
 	case dnsprovider.Conflict, dnsprovider.Blocked:

@@ -290,6 +290,15 @@ func (w *world) get(name string) *v1alpha1.MailDomain {
 	return md
 }
 
+// vanish takes an object away as in a cluster that was restored without it: nobody winds it up.
+func (w *world) vanish(o client.Object) {
+	w.t.Helper()
+	if len(o.GetFinalizers()) > 0 {
+		w.must(w.api.Patch(w.t.Context(), o, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`))))
+	}
+	w.must(client.IgnoreNotFound(w.api.Delete(w.t.Context(), o)))
+}
+
 // edit changes a MailDomain as its user would.
 func (w *world) edit(name string, change func(*v1alpha1.MailDomain)) {
 	w.t.Helper()

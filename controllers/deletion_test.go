@@ -311,7 +311,11 @@ func TestATombstoneIsTakenUp(t *testing.T) {
 				secret.Data[tombstoneFile] = []byte(strings.ReplaceAll(string(secret.Data[tombstoneFile]), string(ns.UID), "another"))
 				w.must(w.api.Update(t.Context(), &secret))
 			}
-			w.apply("example-com", deletable())
+			s := deletable()
+			if another {
+				s.DNS.ConflictPolicy = v1alpha1.ConflictAdopt // the records are a stranger's
+			}
+			w.apply("example-com", s)
 			if another {
 				_ = w.try("example-com") // which takes it for one that lost its ledger
 				if md := w.get("example-com"); !hasReason(v1alpha1.ConditionReady, v1alpha1.ReasonLedgerUnreadable)(md) || slices.Contains(w.standing(), "_dmarc") {

@@ -33,6 +33,10 @@ func (r *Reconciler) decideDKIM(ctx context.Context, s *scope) error {
 		s.again(k.Lost.Add(r.LostKeyGrace).Sub(s.now))
 	}
 	if s.dkim.managed && !s.dkim.lost.bad() {
+		s.dkim.lost = r.recall(ctx, s)
+		s.block(v1alpha1.ConditionDKIMReady, s.dkim.lost)
+	}
+	if s.dkim.managed && !s.dkim.lost.bad() {
 		if err := r.importKeys(ctx, s); err != nil {
 			return err
 		}
@@ -134,19 +138,11 @@ func (r *Reconciler) keyPolicy(ctx context.Context, s *scope) keys.Policy {
 		Spread:    s.md.Namespace + "/" + s.md.Name,
 	}
 	for _, key := range d.KeysOrDefault() {
-		if key.Import != nil {
-			if i := s.imported(key); i >= 0 {
-				p.Keys = append(p.Keys, s.book.Keyring[i].Succeeds())
-			} else {
-				p.Kept = append(p.Kept, key.Name)
-			}
-			continue
+		if key.Import != nil && s.imported(key) < 0 {
+			p.Kept = append(p.Kept, key.Name)
+		} else {
+			p.Keys = append(p.Keys, s.specOf(key))
 		}
-		spec := keys.Spec{Name: string(key.Name), Algorithm: string(key.AlgorithmOrDefault())}
-		if spec.Algorithm == string(v1alpha1.DKIMRSA) {
-			spec.Bits = int(key.BitsOrDefault())
-		}
-		p.Keys = append(p.Keys, spec)
 	}
 	if asked := s.md.Annotations[v1alpha1.AnnotationRotate]; asked != s.book.Handled[v1alpha1.AnnotationRotate] {
 		p.RotateNow = asked != ""
@@ -173,6 +169,20 @@ func (r *Reconciler) keyPolicy(ctx context.Context, s *scope) keys.Policy {
 		}
 	}
 	return p
+}
+
+// specOf is what the operator makes for a key of spec.
+func (s *scope) specOf(key v1alpha1.DKIMKey) keys.Spec {
+	if key.Import != nil {
+		if i := s.imported(key); i >= 0 {
+			return s.book.Keyring[i].Succeeds()
+		}
+	}
+	spec := keys.Spec{Name: key.Name, Algorithm: string(key.AlgorithmOrDefault())}
+	if spec.Algorithm == string(v1alpha1.DKIMRSA) {
+		spec.Bits = int(key.BitsOrDefault())
+	}
+	return spec
 }
 
 // othersSign reports whether the external selectors of spec have taken over: each is served.

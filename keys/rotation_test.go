@@ -306,6 +306,16 @@ func TestNewSelector(t *testing.T) {
 		_ = n
 	}
 	all := slices.Sorted(maps.Keys(taken))
+	for _, selector := range append(slices.Clone(all), "a-b-20261123zz") {
+		if !IsSelector(selector) {
+			t.Errorf("%s is not known as its own", selector)
+		}
+	}
+	for _, selector := range []string{"", "s1", "google", "20261123a", "-20261123a", "x-2026112a", "x-20261123", "x-20261123a2", "x-20261123a.y"} {
+		if IsSelector(selector) {
+			t.Errorf("%q is taken for its own", selector)
+		}
+	}
 	if len(all) != 30 || !taken["001-20261123a"] || !taken["001-20261123z"] || !taken["001-20261123ad"] {
 		t.Errorf("got %v", all)
 	}
@@ -373,6 +383,43 @@ func FuzzRecordOf(f *testing.F) {
 			t.Fatalf("got %q and %v", record, err)
 		}
 	})
+}
+
+// After the clock went forward all waits begin anew, and none of them has moved anything; a clock that
+// was set back moves nothing either.
+func TestTheClockJumps(t *testing.T) {
+	retired, revoked := activeKey("ed", "old"), activeKey("ed", "older")
+	retired.Retired = start
+	revoked.Retired, revoked.Revoked = start, start
+	pending := newKey("ed", "next", start)
+	ring := Keyring{revoked, retired, activeKey("ed", "now"), pending}
+	p := policyFor("ed")
+	evidence := map[string]Evidence{"next": {Standing: true, NegativeTTL: negative, Witnesses: []Witness{{"ns1", "1", Serves}, {"ns2", "2", Silence}}}}
+	const before = "older Revoked, old Retired, now Active, next Published"
+	step := func(now time.Time, want string) {
+		t.Helper()
+		ring = Advance(ring, p, evidence, now).Ring
+		if got := states(ring); got != want {
+			t.Fatalf("at %s: got %s, want %s", now.Sub(start), got, want)
+		}
+	}
+	step(start, before)
+	for _, months := range []time.Duration{-1, -6} {
+		step(start.Add(months*30*day), before)
+	}
+	if len(Due(ring, p, start.Add(-6*30*day))) != 0 {
+		t.Error("a key is due before its time")
+	}
+	jumped := start.Add(5 * 30 * day)
+	ring.Restart(jumped)
+	step(jumped, before)
+	step(jumped.Add(SilenceLimit-time.Second), before)
+	evidence["next"] = served()
+	step(jumped.Add(SilenceLimit), before)
+	step(jumped.Add(SilenceLimit+negative-time.Second), before)
+	step(jumped.Add(SilenceLimit+negative), "older Revoked, old Retired, now Retired, next Active")
+	step(jumped.Add(keep-time.Second), "older Revoked, old Retired, now Retired, next Active")
+	step(jumped.Add(keep), "older Removed, old Revoked, now Retired, next Active")
 }
 
 // Whatever happens, in whatever order: no key signs that was not proven; from the first active

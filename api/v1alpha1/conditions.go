@@ -213,6 +213,9 @@ const (
 	// ReasonKeyRestored: Event: a lost private key was taken back from the signer's Secret. Find out who
 	// removed it.
 	ReasonKeyRestored = "KeyRestored"
+	// ReasonKeyRecalled: Event: the signer's Secret has a key that is served and that the ledger did not
+	// know to be in use, as after a restore of the ledger: it is taken back. Nothing to do.
+	ReasonKeyRecalled = "KeyRecalled"
 	// ReasonKeyReplaced: Event: a private key was lost, and not restored in time: a new one was made for
 	// it. Find out who removed it.
 	ReasonKeyReplaced = "KeyReplaced"
@@ -294,6 +297,7 @@ func Reasons() []string {
 		ReasonKeyRemoved,
 		ReasonKeyImported,
 		ReasonKeyRestored,
+		ReasonKeyRecalled,
 		ReasonKeyReplaced,
 		ReasonSignerSecretRenamed,
 		ReasonSignerSecretDeleted,

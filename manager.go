@@ -150,6 +150,7 @@ func manager(ctx context.Context, args []string, stderr io.Writer) error {
 		return err
 	}
 	gaugeReadyKeys(pool.Ready)
+	began := clock.RealClock{}.Now()
 	reconciler := &controllers.Reconciler{
 		Client:   mgr.GetClient(),
 		Reader:   mgr.GetAPIReader(),
@@ -167,6 +168,7 @@ func manager(ctx context.Context, args []string, stderr io.Writer) error {
 		Poll:         f.poll,
 		Resync:       f.resync,
 		LostKeyGrace: f.lostKeyGrace,
+		Elapsed:      func() time.Duration { return clock.RealClock{}.Since(began) }, // by the monotonic clock
 	}
 	if err := reconciler.SetupWithManager(mgr, controller.Options{MaxConcurrentReconciles: f.workers}); err != nil {
 		return err

@@ -82,13 +82,20 @@ func (r *Reconciler) decideDKIM(ctx context.Context, s *scope) error {
 	out := keys.Advance(s.book.Keyring, s.dkim.policy, evidence, s.now)
 	s.book.Keyring, s.dkim.ring, s.dkim.ignored = out.Ring, out.Ring, out.Ignored
 	for _, t := range out.Transitions {
-		s.events = append(s.events, event{reason: "Key" + string(t.To), action: "RotateKey", note: fmt.Sprintf("DKIM key %s is %s", t.Selector, strings.ToLower(string(t.To)))})
+		note := fmt.Sprintf("DKIM key %s is %s", t.Selector, strings.ToLower(string(t.To)))
+		switch t.To {
+		case keys.Active:
+			note += fmt.Sprintf(": new mail should carry s=%s in its DKIM-Signature", t.Selector)
+		case keys.Retired:
+			note += fmt.Sprintf(": if new mail still carries s=%s, reload the signer; the key is revoked after %s", t.Selector, s.dkim.policy.Retention)
+		}
+		s.events = append(s.events, event{reason: "Key" + string(t.To), action: "RotateKey", note: note})
 	}
 	for _, w := range out.Waits {
-		why := verdict{v1alpha1.ReasonRotating, fmt.Sprintf("DKIM key %s waits for %s", w.Selector, w.Why)}
+		why := verdict{v1alpha1.ReasonRotating, "waiting for " + w.For}
 		if w.Person {
 			why.reason = v1alpha1.ReasonWaitingForSigner
-			why.message += fmt.Sprintf(": set the annotation %s to the selector that it signs with now", v1alpha1.AnnotationSignerSwitched)
+			why.message += fmt.Sprintf(": when it signs with %s, set the annotation %s to that", strings.Join(selectorsOf(out.Ring, keys.Active), " or "), v1alpha1.AnnotationSignerSwitched)
 		}
 		s.block(v1alpha1.ConditionDKIMReady, why)
 	}
@@ -101,6 +108,15 @@ func (r *Reconciler) decideDKIM(ctx context.Context, s *scope) error {
 	}
 	s.wantKeys(out.Ring)
 	return nil
+}
+
+// selectorsOf are those of the keys in the state.
+func selectorsOf(ring keys.Keyring, state keys.State) []string {
+	var list []string
+	for _, k := range ring.With(state) {
+		list = append(list, k.Selector)
+	}
+	return list
 }
 
 // standingKey reports whether the key's record was written and read back; without a provider,

@@ -67,7 +67,9 @@ func TestTheClockGoesForwardByItself(t *testing.T) {
 	states("001-20261123a Published")
 	w.until("example-com", "ready", isReady)
 	w.edit("example-com", func(md *v1alpha1.MailDomain) { md.Annotations = map[string]string{v1alpha1.AnnotationRotate: "1"} })
-	w.until("example-com", "rotated", func(md *v1alpha1.MailDomain) bool { return len(keyStates(md)) == 2 && strings.HasSuffix(keyStates(md)[0], "Retired") })
+	w.until("example-com", "rotated", func(md *v1alpha1.MailDomain) bool {
+		return len(keyStates(md)) == 2 && strings.HasSuffix(keyStates(md)[0], "Retired")
+	})
 	old, next := keyStates(w.get("example-com"))[0], keyStates(w.get("example-com"))[1]
 	first := strings.Fields(old)[0]
 	jump(2 * month)

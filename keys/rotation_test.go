@@ -107,9 +107,10 @@ func TestProof(t *testing.T) {
 	}{
 		"all serve it":        {[]Witness{{"ns1", "1", Serves}, {"ns2", "2", Serves}}, []time.Time{start, start.Add(negative)}, Active, "", nil},
 		"too early":           {[]Witness{{"ns1", "1", Serves}}, []time.Time{start, start.Add(negative - time.Second)}, Published, "forget", nil},
-		"one lacks it":        {[]Witness{{"ns1", "1", Serves}, {"ns2", "2", Differs}}, []time.Time{start, start.Add(30 * day)}, Published, "ns2 does not serve it", nil},
-		"one address lacks":   {[]Witness{{"ns1", "1", Serves}, {"ns1", "2", Differs}}, []time.Time{start, start.Add(30 * day)}, Published, "ns1 does not serve it", nil},
-		"one is silent":       {[]Witness{{"ns1", "1", Serves}, {"ns2", "2", Silence}}, []time.Time{start, hour.Add(-time.Second)}, Published, "ns2 gives no answer", nil},
+		"one lacks it":        {[]Witness{{"ns1", "1", Serves}, {"ns2", "2", Differs}}, []time.Time{start, start.Add(30 * day)}, Published, "ns2 to serve a, 1 of 2 servers have it", nil},
+		"one address lacks":   {[]Witness{{"ns1", "1", Serves}, {"ns1", "2", Differs}}, []time.Time{start, start.Add(30 * day)}, Published, "ns1 to serve a, 0 of 1 servers have it", nil},
+		"both kinds":          {[]Witness{{"ns1", "1", Serves}, {"ns2", "2", Silence}, {"ns3", "3", Differs}, {"ns4", "4", Differs}, {"ns5", "5", Serves}}, []time.Time{start}, Published, "ns3 and ns4 to serve a and for ns2 to answer for a, 2 of 5 servers have it", nil},
+		"one is silent":       {[]Witness{{"ns1", "1", Serves}, {"ns2", "2", Silence}}, []time.Time{start, hour.Add(-time.Second)}, Published, "ns2 to answer for a, 1 of 2 servers have it", nil},
 		"silent for an hour":  {[]Witness{{"ns1", "1", Serves}, {"ns2", "2", Silence}}, []time.Time{start, hour, hour.Add(negative)}, Active, "", []string{"ns2"}},
 		"all are silent":      {[]Witness{{"ns1", "1", Silence}}, []time.Time{start, hour, hour.Add(day)}, Published, "none of ns1", []string{"ns1"}},
 		"IPv6 has no route":   {[]Witness{{"ns1", "1", Serves}, {"ns1", "::1", NoRoute}}, []time.Time{start, start.Add(negative)}, Active, "", nil},
@@ -128,7 +129,7 @@ func TestProof(t *testing.T) {
 			}
 			why := ""
 			for _, w := range out.Waits {
-				why += w.Why
+				why += w.For
 			}
 			if !strings.Contains(why, test.waits) || test.waits == "" && why != "" {
 				t.Errorf("waits for %q, want %q", why, test.waits)
@@ -451,7 +452,7 @@ func TestLaws(t *testing.T) {
 			for i, k := range ring {
 				was := before[i]
 				if k.State() == Active && was.State() != Active {
-					_, why, _ := judge(evidence[k.Selector], was.Silent, now)
+					_, why, _ := judge(k.Selector, evidence[k.Selector], was.Silent, now)
 					if why != "" || !evidence[k.Selector].Standing || now.Sub(k.Served) < negative {
 						t.Fatalf("%s signs without proof: %s", k.Selector, why)
 					}

@@ -31,6 +31,17 @@ const (
 	theSigner = "example-com-dkim"
 )
 
+// signerEntries returns the names of the entries of a signer's Secret with the keys of the selectors.
+func signerEntries(selectors ...string) []string {
+	names := []string{keys.DomainFile, keys.SelectorFile, keys.SelectorsFile, keys.KeyTableFile, keys.SigningTableFile,
+		keys.KeyTableEd25519File, keys.SigningTableEd25519File, keys.RspamdMapFile, keys.RspamdConfFile, keys.EximFile}
+	for _, selector := range selectors {
+		names = append(names, selector+".pem", selector+".key")
+	}
+	slices.Sort(names)
+	return names
+}
+
 // signing is a domain with one key and nothing else.
 func signing() v1alpha1.MailDomainSpec {
 	s := spec()
@@ -190,19 +201,17 @@ func TestDroppedKeysEndInGoodOrder(t *testing.T) {
 	w.forward(2 * time.Hour)
 	w.until("example-com", "retired", func(md *v1alpha1.MailDomain) bool { return len(md.Status.DKIM.ActiveSelectors) == 0 })
 
-	file := keys.PrivateFile(selector)
-	entries := func(want ...string) {
+	entries := func(selectors ...string) {
 		t.Helper()
 		data := w.secret("custom").Data
-		slices.Sort(want)
-		if diff := cmp.Diff(want, slices.Sorted(maps.Keys(data))); diff != "" || len(data["selector"]) > 0 || len(data["selectors"]) > 0 {
+		if diff := cmp.Diff(signerEntries(selectors...), slices.Sorted(maps.Keys(data))); diff != "" || len(data["selector"]) > 0 || len(data["selectors"]) > 0 {
 			t.Errorf("the signer is told to sign with %q: %s", data["selectors"], diff)
 		}
 	}
-	entries("domain", "selector", "selectors", file)
+	entries(selector)
 	w.forward(v1alpha1.DefaultRotationRetention/2 - time.Minute)
 	w.settles("example-com")
-	entries("domain", "selector", "selectors") // it takes more than a minute to settle
+	entries() // it takes more than a minute to settle
 	if texts := w.dns.TXT(record); len(texts) != 1 || strings.HasSuffix(texts[0], "p=") {
 		t.Errorf("the record is %q while mail is under way", texts)
 	}

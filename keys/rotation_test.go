@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 )
 
@@ -319,38 +318,6 @@ func TestNewSelector(t *testing.T) {
 	}
 	if len(all) != 30 || !taken["001-20261123a"] || !taken["001-20261123z"] || !taken["001-20261123ad"] {
 		t.Errorf("got %v", all)
-	}
-}
-
-func TestSignerData(t *testing.T) {
-	p := policyFor("rsa", "ed")
-	retired := activeKey("rsa", "old")
-	retired.Retired = start
-	ring := Keyring{retired, activeKey("ed", "e"), activeKey("rsa", "r"), newKey("rsa", "next", start)}
-	privates := map[string][]byte{"old": []byte("OLD"), "e": []byte("E"), "r": []byte("R"), "next": []byte("N")}
-	got := SignerData("example.com", ring, p, privates, start.Add(keep/2-time.Second))
-	want := map[string][]byte{"domain": []byte("example.com"), "selector": []byte("r"), "selectors": []byte("r\ne\n"), "r.pem": []byte("R"), "e.pem": []byte("E"), "old.pem": []byte("OLD")}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Error(diff)
-	}
-	delete(want, "old.pem")
-	got = SignerData("example.com", ring, p, privates, start.Add(keep/2))
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("after half of the retention: %s", diff)
-	}
-	last := activeKey("ed", "e")
-	last.Retired = start
-	for after, want := range map[time.Duration]map[string][]byte{
-		0:        {"domain": []byte("example.com"), "selector": {}, "selectors": {}, "e.pem": []byte("E")},
-		keep / 2: {"domain": []byte("example.com"), "selector": {}, "selectors": {}},
-	} {
-		got := SignerData("example.com", Keyring{last}, Policy{Retention: keep}, privates, start.Add(after))
-		if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
-			t.Errorf("%s after the last key retired: %s", after, diff)
-		}
-	}
-	if got := SignerData("example.com", Keyring{newKey("ed", "a", start)}, p, privates, start); got != nil {
-		t.Errorf("got %v, and no key is active", got)
 	}
 }
 

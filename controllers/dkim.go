@@ -46,11 +46,15 @@ func (r *Reconciler) decideDKIM(ctx context.Context, s *scope) error {
 	for _, selector := range lost {
 		s.block(v1alpha1.ConditionDKIMReady, verdict{v1alpha1.ReasonKeyLost, fmt.Sprintf("the private key of %s is lost: a new key takes its place as soon as its record is proven", selector)})
 	}
-	if signer := s.dkim.signers[0]; signer.foreign {
-		s.dkim.policy.Frozen = true
-		s.block(v1alpha1.ConditionDKIMReady, verdict{v1alpha1.ReasonSecretConflict, fmt.Sprintf("Secret %s exists and is not the operator's: remove it, or choose another name in spec.dkim.signerSecret.name", signer.name)})
+	signer := s.dkim.signers[0]
+	why = s.full(signer)
+	if signer.foreign {
+		why = verdict{v1alpha1.ReasonSecretConflict, fmt.Sprintf("Secret %s exists and is not the operator's for this MailDomain: remove it, or choose another name in spec.dkim.signerSecret.name; MailDomains that are to share one set signerSecret.combine, each of them", signer.name)}
 	}
-	s.block(v1alpha1.ConditionDKIMReady, unsupportedDKIM(s.md.Spec.DKIM))
+	if why.bad() {
+		s.dkim.policy.Frozen = true
+		s.block(v1alpha1.ConditionDKIMReady, why)
+	}
 	if s.dkim.managed {
 		for _, external := range s.md.Spec.DKIM.External {
 			s.block(v1alpha1.ConditionDKIMReady, r.external(ctx, s, external))
@@ -207,13 +211,6 @@ func (r *Reconciler) othersSign(ctx context.Context, s *scope) bool {
 		return false
 	}
 	return !slices.ContainsFunc(s.md.Spec.DKIM.External, func(e v1alpha1.ExternalSelector) bool { return r.external(ctx, s, e).bad() })
-}
-
-func unsupportedDKIM(d *v1alpha1.DKIMSpec) verdict {
-	if d != nil && d.SignerSecret.Combined() {
-		return verdict{v1alpha1.ReasonUnsupported, "spec.dkim.signerSecret.combine: this version writes one Secret for each MailDomain: leave combine out"}
-	}
-	return verdict{}
 }
 
 // makeKeys makes the keys that are due, each under a selector that nobody knows. They come from

@@ -23,9 +23,9 @@ func (r *Reconciler) recall(ctx context.Context, s *scope) verdict {
 	if signer.secret == nil || signer.foreign || !s.writes() {
 		return verdict{}
 	}
-	signs := strings.Fields(string(signer.secret.Data[keys.SelectorsFile]))
-	for _, selector := range selectorsIn(signer.secret.Data, signs) {
-		private := signer.secret.Data[keys.PrivateFile(selector)]
+	signs := strings.Fields(string(signer.data[keys.SelectorsFile]))
+	for _, selector := range selectorsIn(signer.data, signs) {
+		private := signer.data[keys.PrivateFile(selector)]
 		i := s.book.Keyring.Find(selector)
 		active := slices.Contains(signs, selector)
 		if i >= 0 && (!active || !s.book.Keyring[i].Pending() || !keys.Belongs(private, s.book.Keyring[i].Record)) {

@@ -225,6 +225,9 @@ const (
 	// ReasonSignerSecretDeleted: Event: a signer's Secret that was left for another is deleted. Nothing
 	// to do.
 	ReasonSignerSecretDeleted = "SignerSecretDeleted"
+	// ReasonSignerSecretLeft: Event: the domain's part of a shared signer's Secret that was left for another
+	// is removed. Nothing to do.
+	ReasonSignerSecretLeft = "SignerSecretLeft"
 	// ReasonCreate: Event: a record was written where none of its protocol stood. Nothing to do.
 	ReasonCreate = "Create"
 	// ReasonReplace: Event: a record was changed in place. Nothing to do.
@@ -301,6 +304,7 @@ func Reasons() []string {
 		ReasonKeyReplaced,
 		ReasonSignerSecretRenamed,
 		ReasonSignerSecretDeleted,
+		ReasonSignerSecretLeft,
 		ReasonCreate,
 		ReasonReplace,
 		ReasonRemove,

@@ -54,13 +54,13 @@ func (d *domain) pass(after time.Duration) {
 	d.t.Helper()
 	d.now = d.now.Add(after)
 	for _, spec := range keys.Due(d.ring, d.policy, d.now) {
-		private, record, err := keys.Generate(spec.Algorithm, spec.Bits)
+		pair, err := keys.Generate(spec.Algorithm, spec.Bits)
 		if err != nil {
 			d.t.Fatal(err)
 		}
 		selector := keys.NewSelector("mail", d.now, func(s string) bool { return d.ring.Find(s) >= 0 })
-		d.privates[selector] = private
-		d.ring = append(d.ring, keys.Key{Name: spec.Name, Selector: selector, Algorithm: spec.Algorithm, Bits: spec.Bits, Record: record, Created: d.now})
+		d.privates[selector] = pair.Private
+		d.ring = append(d.ring, keys.Key{Name: spec.Name, Selector: selector, Algorithm: spec.Algorithm, Bits: spec.Bits, Record: pair.Record, Created: d.now})
 	}
 	d.publish()
 	evidence := map[string]keys.Evidence{}

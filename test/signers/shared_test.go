@@ -27,14 +27,14 @@ func TestSharedSecret(t *testing.T) {
 		privates := map[string][]byte{}
 		zone := real.Zone{Apex: domain}
 		for selector, algorithm := range map[string]string{"a": "rsa", "b": "ed25519"} {
-			private, record, err := keys.Generate(algorithm, keys.MinBits)
+			pair, err := keys.Generate(algorithm, keys.MinBits)
 			if err != nil {
 				t.Fatal(err)
 			}
-			privates[selector] = private
-			ring = append(ring, keys.Key{Name: algorithm, Selector: selector, Algorithm: algorithm, Record: record, Created: now, Active: now})
+			privates[selector] = pair.Private
+			ring = append(ring, keys.Key{Name: algorithm, Selector: selector, Algorithm: algorithm, Record: pair.Record, Created: now, Active: now})
 			var text []string
-			for part := range slices.Chunk([]byte(record), 255) {
+			for part := range slices.Chunk([]byte(pair.Record), 255) {
 				text = append(text, fmt.Sprintf("%q", part))
 			}
 			zone.Records += fmt.Sprintf("%s. TXT %s\n", records.DKIMSlot(domain, selector).Name, strings.Join(text, " "))

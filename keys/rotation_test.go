@@ -390,6 +390,23 @@ func TestTheClockJumps(t *testing.T) {
 	step(jumped.Add(keep), "older Removed, old Revoked, now Retired, next Active")
 }
 
+// What is recalled signs, or has just stopped to; times that are known stay.
+func TestRecall(t *testing.T) {
+	later := start.Add(day)
+	k := newKey("ed", "a", start)
+	k.Published, k.Silent = start, map[string]time.Time{"1": start}
+	k.Recall(true, later)
+	want := Key{Name: "ed", Selector: "a", Algorithm: k.Algorithm, Record: k.Record, Created: start, Published: start, Served: later, Propagated: later, Active: later}
+	if diff := cmp.Diff(want, k); diff != "" {
+		t.Error(diff)
+	}
+	k.Recall(false, later.Add(day))
+	want.Retired = later.Add(day)
+	if diff := cmp.Diff(want, k); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // Whatever happens, in whatever order: no key signs that was not proven; from the first active
 // key on one always signs; a retired key's record outlives its retention unless compromised;
 // states only move forward, except that an unproven record can be lost.

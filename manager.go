@@ -152,6 +152,7 @@ func manager(ctx context.Context, args []string, stderr io.Writer) error {
 		return err
 	}
 	gaugeReadyKeys(pool.Ready)
+	began := clock.RealClock{}.Now()
 	reconciler := &controllers.Reconciler{
 		Client:   mgr.GetClient(),
 		Reader:   mgr.GetAPIReader(),
@@ -169,6 +170,7 @@ func manager(ctx context.Context, args []string, stderr io.Writer) error {
 		Poll:         f.poll,
 		Resync:       f.resync,
 		LostKeyGrace: f.lostKeyGrace,
+		Elapsed:      func() time.Duration { return clock.RealClock{}.Since(began) }, // by the monotonic clock
 
 		DeletionGrace: f.grace,
 		Left:          countLeft(),

@@ -111,7 +111,7 @@ func (r *Reconciler) lostLedger(ctx context.Context, s *scope) error {
 		if err != nil {
 			return err
 		}
-		if signer.secret != nil && !signer.foreign {
+		if signer.secret != nil && !signer.foreign && (!signer.shared || len(signer.data) > 0) {
 			return lost(fmt.Sprintf("Secret %s still holds keys of this MailDomain", name), "that Secret, the MailDomain")
 		}
 	}

@@ -36,6 +36,10 @@ func (r *Reconciler) decideDKIM(ctx context.Context, s *scope) error {
 		s.again(k.Lost.Add(r.LostKeyGrace).Sub(s.now))
 	}
 	if s.dkim.managed && !s.dkim.lost.bad() {
+		s.dkim.lost = r.recall(ctx, s)
+		s.block(v1alpha1.ConditionDKIMReady, s.dkim.lost)
+	}
+	if s.dkim.managed && !s.dkim.lost.bad() {
 		if err := r.importKeys(ctx, s); err != nil {
 			return err
 		}
@@ -45,11 +49,15 @@ func (r *Reconciler) decideDKIM(ctx context.Context, s *scope) error {
 	for _, selector := range lost {
 		s.block(v1alpha1.ConditionDKIMReady, verdict{v1alpha1.ReasonKeyLost, fmt.Sprintf("the private key of %s is lost: a new key takes its place as soon as its record is proven", selector)})
 	}
-	if signer := s.dkim.signers[0]; signer.foreign && s.ending == nil {
-		s.dkim.policy.Frozen = true
-		s.block(v1alpha1.ConditionDKIMReady, verdict{v1alpha1.ReasonSecretConflict, fmt.Sprintf("Secret %s exists and is not the operator's: remove it, or choose another name in spec.dkim.signerSecret.name", signer.name)})
+	signer := s.dkim.signers[0]
+	why = s.full(signer)
+	if signer.foreign {
+		why = verdict{v1alpha1.ReasonSecretConflict, fmt.Sprintf("Secret %s exists and is not the operator's for this MailDomain: remove it, or choose another name in spec.dkim.signerSecret.name; MailDomains that are to share one set signerSecret.combine, each of them", signer.name)}
 	}
-	s.block(v1alpha1.ConditionDKIMReady, unsupportedDKIM(s.md.Spec.DKIM))
+	if why.bad() && s.ending == nil {
+		s.dkim.policy.Frozen = true
+		s.block(v1alpha1.ConditionDKIMReady, why)
+	}
 	if s.dkim.managed {
 		for _, external := range s.md.Spec.DKIM.External {
 			s.block(v1alpha1.ConditionDKIMReady, r.external(ctx, s, external))
@@ -84,13 +92,20 @@ func (r *Reconciler) decideDKIM(ctx context.Context, s *scope) error {
 	out := keys.Advance(s.book.Keyring, s.dkim.policy, evidence, s.now)
 	s.book.Keyring, s.dkim.ring, s.dkim.ignored = out.Ring, out.Ring, out.Ignored
 	for _, t := range out.Transitions {
-		s.events = append(s.events, event{reason: "Key" + string(t.To), action: "RotateKey", note: fmt.Sprintf("DKIM key %s is %s", t.Selector, strings.ToLower(string(t.To)))})
+		note := fmt.Sprintf("DKIM key %s is %s", t.Selector, strings.ToLower(string(t.To)))
+		switch t.To {
+		case keys.Active:
+			note += fmt.Sprintf(": new mail should carry s=%s in its DKIM-Signature", t.Selector)
+		case keys.Retired:
+			note += fmt.Sprintf(": if new mail still carries s=%s, reload the signer; the key is revoked after %s", t.Selector, s.dkim.policy.Retention)
+		}
+		s.events = append(s.events, event{reason: "Key" + string(t.To), action: "RotateKey", note: note})
 	}
 	for _, w := range out.Waits {
-		why := verdict{v1alpha1.ReasonRotating, fmt.Sprintf("DKIM key %s waits for %s", w.Selector, w.Why)}
+		why := verdict{v1alpha1.ReasonRotating, "waiting for " + w.For}
 		if w.Person {
 			why.reason = v1alpha1.ReasonWaitingForSigner
-			why.message += fmt.Sprintf(": set the annotation %s to the selector that it signs with now", v1alpha1.AnnotationSignerSwitched)
+			why.message += fmt.Sprintf(": when it signs with %s, set the annotation %s to that", strings.Join(selectorsOf(out.Ring, keys.Active), " or "), v1alpha1.AnnotationSignerSwitched)
 		}
 		s.block(v1alpha1.ConditionDKIMReady, why)
 	}
@@ -103,6 +118,15 @@ func (r *Reconciler) decideDKIM(ctx context.Context, s *scope) error {
 	}
 	s.wantKeys(out.Ring)
 	return nil
+}
+
+// selectorsOf are those of the keys in the state.
+func selectorsOf(ring keys.Keyring, state keys.State) []string {
+	var list []string
+	for _, k := range ring.With(state) {
+		list = append(list, k.Selector)
+	}
+	return list
 }
 
 // standingKey reports whether the key's record was written and read back; without a provider,
@@ -137,19 +161,11 @@ func (r *Reconciler) keyPolicy(ctx context.Context, s *scope) keys.Policy {
 		Spread:    s.md.Namespace + "/" + s.md.Name,
 	}
 	for _, key := range d.KeysOrDefault() {
-		if key.Import != nil {
-			if i := s.imported(key); i >= 0 {
-				p.Keys = append(p.Keys, s.book.Keyring[i].Succeeds())
-			} else {
-				p.Kept = append(p.Kept, key.Name)
-			}
-			continue
+		if key.Import != nil && s.imported(key) < 0 {
+			p.Kept = append(p.Kept, key.Name)
+		} else {
+			p.Keys = append(p.Keys, s.specOf(key))
 		}
-		spec := keys.Spec{Name: string(key.Name), Algorithm: string(key.AlgorithmOrDefault())}
-		if spec.Algorithm == string(v1alpha1.DKIMRSA) {
-			spec.Bits = int(key.BitsOrDefault())
-		}
-		p.Keys = append(p.Keys, spec)
 	}
 	if asked := s.md.Annotations[v1alpha1.AnnotationRotate]; asked != s.book.Handled[v1alpha1.AnnotationRotate] {
 		p.RotateNow = asked != ""
@@ -175,19 +191,26 @@ func (r *Reconciler) keyPolicy(ctx context.Context, s *scope) keys.Policy {
 	return p
 }
 
+// specOf is what the operator makes for a key of spec.
+func (s *scope) specOf(key v1alpha1.DKIMKey) keys.Spec {
+	if key.Import != nil {
+		if i := s.imported(key); i >= 0 {
+			return s.book.Keyring[i].Succeeds()
+		}
+	}
+	spec := keys.Spec{Name: key.Name, Algorithm: string(key.AlgorithmOrDefault())}
+	if spec.Algorithm == string(v1alpha1.DKIMRSA) {
+		spec.Bits = int(key.BitsOrDefault())
+	}
+	return spec
+}
+
 // othersSign reports whether the external selectors of spec have taken over: each is served.
 func (r *Reconciler) othersSign(ctx context.Context, s *scope) bool {
 	if s.md.Spec.DKIM == nil || len(s.md.Spec.DKIM.External) == 0 {
 		return false
 	}
 	return !slices.ContainsFunc(s.md.Spec.DKIM.External, func(e v1alpha1.ExternalSelector) bool { return r.external(ctx, s, e).bad() })
-}
-
-func unsupportedDKIM(d *v1alpha1.DKIMSpec) verdict {
-	if d != nil && d.SignerSecret.Combined() {
-		return verdict{v1alpha1.ReasonUnsupported, "spec.dkim.signerSecret.combine: this version writes one Secret for each MailDomain: leave combine out"}
-	}
-	return verdict{}
 }
 
 // makeKeys makes the keys that are due, each under a selector that nobody knows. They come from

@@ -157,7 +157,6 @@ func TestImportFails(t *testing.T) {
 	_, other := legacy(t, 2048)
 	const record = "s1._domainkey.example.com"
 	w.importSecret(file)
-	good := w.secret("legacy")
 	secret := func(change func(*corev1.Secret)) {
 		now := w.secret("legacy")
 		now.Labels, now.Data = map[string]string{v1alpha1.LabelImport: "true"}, map[string][]byte{"private.pem": file}
@@ -219,7 +218,7 @@ func TestImportFails(t *testing.T) {
 	// The way out; and the key that signed until now makes room as in a rotation.
 	w.must(w.dns.SetTXT(record, "v=DKIM1; p="+p))
 	secret(func(*corev1.Secret) {})
-	good = w.secret("legacy")
+	good := w.secret("legacy")
 	selector("s1")
 	w.until("example-com", "imported", func(md *v1alpha1.MailDomain) bool {
 		return cmp.Equal([]string{own + " Retired", "s1 Active"}, keyStates(md))

@@ -421,7 +421,7 @@ func TestEveryNameServerHasASay(t *testing.T) {
 	second.Fault(dnsserver.Fault{})
 	second.Freeze()
 	w.passes(60)
-	state(second.Addr()+" does not serve it", "001-20261123b Published")
+	state("waiting for "+second.Addr()+" to serve 001-20261123b, 1 of 2 servers have it", "001-20261123b Published")
 	policy(relaxed)
 	if !w.told("Normal KeyGenerated") {
 		t.Error("nobody was told of the key")
@@ -448,7 +448,7 @@ func TestEveryNameServerHasASay(t *testing.T) {
 	}
 	w.forward(time.Hour)
 	w.passes(2)
-	state("gives no answer", "001-20261123b Active", "001-20261123c Published")
+	state("waiting for "+second.Addr()+" to answer for 001-20261123c, 1 of 2 servers have it", "001-20261123b Active", "001-20261123c Published")
 	w.forward(time.Hour)
 	w.passes(7)
 	state(second.Addr()+": no answer for an hour", "001-20261123b Retired", "001-20261123c Active")
@@ -539,11 +539,27 @@ func TestAnnotations(t *testing.T) {
 	annotate(v1alpha1.AnnotationRotate, "2")
 	w.until("example-com", "rotated", func(md *v1alpha1.MailDomain) bool { return state(&first, md) == v1alpha1.KeyRetired })
 	second := w.active("example-com")
+	if text := message(w.get("example-com"), v1alpha1.ConditionDKIMReady); !strings.Contains(text, fmt.Sprintf("new mail should carry s=%s, and no more s=%s", second, first.Selector)) {
+		t.Errorf("nobody is told what to look for: %s", text)
+	}
+	var notes string
+	for len(w.events.Events) > 0 {
+		notes += <-w.events.Events + "\n"
+	}
+	for _, note := range []string{
+		fmt.Sprintf("Normal KeyActive DKIM key %s is active: new mail should carry s=%[1]s", second),
+		fmt.Sprintf("Normal KeyRetired DKIM key %s is retired: if new mail still carries s=%[1]s, reload the signer; the key is revoked after 168h0m0s", first.Selector),
+	} {
+		if !strings.Contains(notes, note) {
+			t.Errorf("no Event says %q", note)
+		}
+	}
 	w.forward(2 * v1alpha1.DefaultRotationRetention)
 	w.settles("example-com")
 	md := w.get("example-com")
 	c := meta.FindStatusCondition(md.Status.Conditions, v1alpha1.ConditionDKIMReady)
-	if state(&first, md) != v1alpha1.KeyRetired || !isReady(md) || c.Reason != v1alpha1.ReasonWaitingForSigner || !strings.Contains(c.Message, v1alpha1.AnnotationSignerSwitched) {
+	want := fmt.Sprintf("waiting for a person to confirm that the signer has switched from %s: when it signs with %s, set the annotation maildomain.dev/signer-switched to that", first.Selector, second)
+	if state(&first, md) != v1alpha1.KeyRetired || !isReady(md) || c.Reason != v1alpha1.ReasonWaitingForSigner || !strings.Contains(c.Message, want) {
 		t.Errorf("%s is %s:\n%s", first.Selector, state(&first, md), describe(md))
 	}
 	annotate(v1alpha1.AnnotationSignerSwitched, first.Selector) // not the one that signs

@@ -1,7 +1,6 @@
 package controllers
 
 import (
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -90,31 +89,34 @@ func TestALostKeyIsReplaced(t *testing.T) {
 	w.settles("example-com")
 }
 
-// The only key of a domain is lost, and the one that replaces it is lost on its way too. What the signer
+// The only key that signs is lost, and the one that replaces it is lost on its way too. What the signer
 // has stays as it is until a key can take over.
 func TestTheOnlyKeyIsLost(t *testing.T) {
 	w := newWorld(t)
 	w.apply("example-com", signing())
 	w.until("example-com", "ready", isReady)
-	first := w.active("example-com")
-	w.lose(first)
+	w.edit("example-com", func(md *v1alpha1.MailDomain) { md.Annotations = map[string]string{v1alpha1.AnnotationRotate: "1"} })
+	const first, second = "001-20261123a Retired", "001-20261123b"
+	w.until("example-com", "rotated", func(md *v1alpha1.MailDomain) bool {
+		return cmp.Equal([]string{first, second + " Active"}, keyStates(md))
+	})
+	w.lose(second)
 	before := w.secret(theSigner).Data
-	w.pass("example-com")
-	w.forward(10 * time.Minute)
-	w.pass("example-com")
-	if diff := cmp.Diff([]string{first + " Active", "001-20261123b Generated"}, keyStates(w.get("example-com"))); diff != "" {
-		t.Fatal(diff)
+	states := func(want ...string) {
+		t.Helper()
+		w.pass("example-com")
+		w.forward(10 * time.Minute)
+		w.pass("example-com")
+		if diff := cmp.Diff(append([]string{first}, want...), keyStates(w.get("example-com"))); diff != "" || !cmp.Equal(before, w.secret(theSigner).Data) {
+			t.Fatalf("the signer is told to sign with %q: %s", w.secret(theSigner).Data["selectors"], diff)
+		}
 	}
-	w.spoil(theLedger, "001-20261123b.pem", nil)
-	w.pass("example-com")
-	w.forward(10 * time.Minute)
-	w.pass("example-com")
-	if diff := cmp.Diff(before, w.secret(theSigner).Data); diff != "" {
-		t.Errorf("the signer's Secret was changed: %s", diff)
-	}
+	states(second+" Active", "001-20261123c Generated")
+	w.spoil(theLedger, "001-20261123c.pem", nil)
+	states(second+" Active", "001-20261123d Generated")
 	w.until("example-com", "ready", isReady)
-	if md := w.get("example-com"); !slices.Equal([]string{first + " Retired", "001-20261123c Active"}, keyStates(md)) {
-		t.Errorf("%v\n%s", keyStates(md), describe(md))
+	if got := keyStates(w.get("example-com")); !cmp.Equal([]string{first, second + " Retired", "001-20261123d Active"}, got) {
+		t.Error(got)
 	}
 }
 

@@ -41,6 +41,11 @@ type Reconciler struct {
 	// LostKeyGrace is how long a lost private key is waited for before another takes its place.
 	LostKeyGrace time.Duration
 
+	// Elapsed is the time that passed since some beginning, whatever the clock says; nil: the clock is
+	// believed.
+	Elapsed func() time.Duration
+	jumps   jumps
+
 	Poll   time.Duration // between passes while something is under way
 	Resync time.Duration // between passes otherwise
 	// DeletionGrace is how long a MailDomain that is deleted may stay to be wound up (Law 11).
@@ -174,6 +179,7 @@ func (r *Reconciler) readLedger(ctx context.Context, s *scope) (err error) {
 		s.book.Handle(v1alpha1.AnnotationRotate, s.md.Annotations[v1alpha1.AnnotationRotate])
 	}
 	s.book.Spec = s.book.Spec.Next(string(s.md.UID), s.md.Generation, sections(s.md))
+	r.restartWaits(s)
 	s.dkim.ring = s.book.Keyring
 	return nil
 }

@@ -136,7 +136,7 @@ type spfState struct {
 type dkimState struct {
 	managed bool
 	signers []signer // the wanted one first; empty: nothing is done about keys
-	lost    verdict  // a private key that is needed is not at hand: no Secret is written
+	lost    verdict  // what signs, or is to, is not at hand or not known: no Secret is written
 	policy  keys.Policy
 	ring    keys.Keyring
 	plan    []v1alpha1.PlannedChange

@@ -22,8 +22,10 @@ import (
 // signer is a Secret that the domain's signer mounts.
 type signer struct {
 	name    string
-	secret  *corev1.Secret // nil: there is none
-	foreign bool           // it is not ours to write
+	secret  *corev1.Secret    // nil: there is none
+	foreign bool              // it is not ours to write
+	shared  bool              // other MailDomains have their parts in it
+	data    map[string][]byte // what this domain has in it, under the names of keys.SignerData
 }
 
 // readSigners reads the Secret that spec wants, and behind it those that the ledger knows from
@@ -62,13 +64,23 @@ func (r *Reconciler) readSigner(ctx context.Context, md *v1alpha1.MailDomain, na
 	err := r.Reader.Get(ctx, types.NamespacedName{Namespace: md.Namespace, Name: name}, secret)
 	switch {
 	case apierrors.IsNotFound(err):
-		return signer{name: name}, nil
+		return signer{name: name, shared: md.Spec.DKIM != nil && md.Spec.DKIM.SignerSecret.Combined() && name == md.SignerSecretName()}, nil
 	case err != nil:
 		return signer{}, fmt.Errorf("reading Secret %s: %w", name, err)
 	}
+	to := signer{name: name, secret: secret, data: secret.Data}
 	// The ledger carries the same annotation, so that alone does not make a signer's Secret.
 	ours := secret.Type == corev1.SecretTypeOpaque && secret.Annotations[ownerAnnotation] == ownerOf(md) && name != ledgerName(md.Name)
-	return signer{name: name, secret: secret, foreign: !ours}, nil
+	if secret.Type == corev1.SecretTypeOpaque && secret.Annotations[sharedAnnotation] == "true" {
+		to.shared, to.data = true, keys.PartOf(secret.Data, md.Spec.Domain)
+		ours = len(to.data) > 0 // also where spec names another one now
+	}
+	if md.Spec.DKIM != nil && name == md.SignerSecretName() {
+		combined := md.Spec.DKIM.SignerSecret.Combined()
+		ours = to.shared && combined || ours && !to.shared && !combined
+	}
+	to.foreign = !ours
+	return to, nil
 }
 
 // privates sees to it that the private half of every key that needs one is at hand and belongs
@@ -95,7 +107,7 @@ func privates(b *book, signers []signer, grace time.Duration, now time.Time) (re
 			if !signer.ours() {
 				continue
 			}
-			if private := signer.secret.Data[file]; keys.Belongs(private, k.Record) {
+			if private := signer.data[file]; keys.Belongs(private, k.Record) {
 				b.privates[k.Selector], found = private, true
 				restored = append(restored, k.Selector)
 				break
@@ -141,8 +153,8 @@ func (r *Reconciler) writeSigner(ctx context.Context, s *scope) error {
 		return nil
 	}
 	ring, ok := s.book.signable()
-	data := keys.SignerData(s.md.Spec.Domain, ring, s.dkim.policy, s.book.privates, s.now)
-	if data == nil || !ok {
+	began := slices.ContainsFunc(ring, func(k keys.Key) bool { return !k.Active.IsZero() })
+	if !began || !ok {
 		return nil
 	}
 	if s.ending != nil && len(s.book.Keyring.With(keys.Active)) == 0 {
@@ -151,14 +163,14 @@ func (r *Reconciler) writeSigner(ctx context.Context, s *scope) error {
 		}
 	}
 	wanted := s.dkim.signers[0]
-	signs := len(data[keys.SelectorFile]) > 0
+	signs := len(ring.With(keys.Active)) > 0
 	if !wanted.foreign && (wanted.secret != nil || signs) { // one to say that nothing signs is not made
-		if err := r.putSigner(ctx, s, wanted, data); err != nil {
+		if err := r.putSigner(ctx, s, wanted, ring); err != nil {
 			return err
 		}
 		if before := s.book.SignerInUse(); before != "" && before != wanted.name {
 			s.events = append(s.events, event{warning: true, reason: "SignerSecretRenamed", action: "WriteSecret", note: fmt.Sprintf(
-				"the signer's Secret is now %s: have the signer mount it; %s is kept up to date for %s, and then deleted", wanted.name, before, s.dkim.policy.Retention/2)})
+				"the signer's Secret is now %s: have the signer mount it; %s is kept up to date for %s, and then given up", wanted.name, before, s.dkim.policy.Retention/2)})
 		}
 		s.book.UseSigner(wanted.name, s.now)
 	}
@@ -166,7 +178,7 @@ func (r *Reconciler) writeSigner(ctx context.Context, s *scope) error {
 		if known.Name == wanted.name {
 			continue
 		}
-		if err := r.leaveSigner(ctx, s, known, data); err != nil {
+		if err := r.leaveSigner(ctx, s, known, ring); err != nil {
 			return err
 		}
 	}
@@ -177,7 +189,7 @@ func (r *Reconciler) writeSigner(ctx context.Context, s *scope) error {
 // it, so for half of the retention it is kept up to date, as the file of a retired key is. Then it
 // is deleted, not emptied: from a running signer a deleted Secret takes nothing away, while one
 // that starts anew fails where its owner sees it.
-func (r *Reconciler) leaveSigner(ctx context.Context, s *scope, known ledger.Signer, data map[string][]byte) error {
+func (r *Reconciler) leaveSigner(ctx context.Context, s *scope, known ledger.Signer, ring keys.Keyring) error {
 	i := slices.IndexFunc(s.dkim.signers, func(one signer) bool { return one.name == known.Name })
 	if i < 0 || !s.dkim.signers[i].ours() {
 		if !known.Left.IsZero() {
@@ -191,7 +203,15 @@ func (r *Reconciler) leaveSigner(ctx context.Context, s *scope, known ledger.Sig
 		if !known.Left.IsZero() {
 			s.again(ends.Sub(s.now))
 		}
-		return r.putSigner(ctx, s, old, data)
+		return r.putSigner(ctx, s, old, ring)
+	}
+	if old.shared {
+		if err := r.putShare(ctx, s, old, nil); err != nil {
+			return err
+		}
+		s.book.ForgetSigner(known.Name)
+		s.events = append(s.events, event{reason: v1alpha1.ReasonSignerSecretLeft, action: "WriteSecret", note: fmt.Sprintf("the domain's part of Secret %s is removed: the signer's Secret is %s", old.name, s.book.SignerInUse())})
+		return nil
 	}
 	if err := r.deleteSigner(ctx, old); err != nil {
 		return err
@@ -208,10 +228,14 @@ func (r *Reconciler) dropSigners(ctx context.Context, s *scope) error {
 	}
 	for _, one := range s.dkim.signers {
 		if one.ours() {
-			if err := r.deleteSigner(ctx, one); err != nil {
+			drop := r.deleteSigner
+			if one.shared {
+				drop = func(ctx context.Context, one signer) error { return r.putShare(ctx, s, one, nil) }
+			}
+			if err := drop(ctx, one); err != nil {
 				return err
 			}
-			s.events = append(s.events, event{reason: "SignerSecretDeleted", action: "DeleteSecret", note: fmt.Sprintf("Secret %s is deleted: the domain has no keys any more", one.name)})
+			s.events = append(s.events, event{reason: "SignerSecretDeleted", action: "DeleteSecret", note: fmt.Sprintf("Secret %s is deleted, or the domain's part of it: the domain has no keys any more", one.name)})
 		}
 		s.book.ForgetSigner(one.name)
 	}
@@ -227,16 +251,16 @@ func (r *Reconciler) deleteSigner(ctx context.Context, old signer) error {
 
 // putSigner writes the Secret if it differs. A conflict with another writer is an error, as for
 // the ledger: it was read in this pass.
-func (r *Reconciler) putSigner(ctx context.Context, s *scope, to signer, data map[string][]byte) error {
+func (r *Reconciler) putSigner(ctx context.Context, s *scope, to signer, ring keys.Keyring) error {
+	if to.shared {
+		return r.putShare(ctx, s, to, keys.SharedData(s.md.Spec.Domain, ring, s.dkim.policy, s.book.privates, s.now))
+	}
+	data := keys.SignerData(s.md.Spec.Domain, ring, s.dkim.policy, s.book.privates, s.now)
 	next := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: s.md.Namespace, Name: to.name}, Type: corev1.SecretTypeOpaque}
 	if to.secret != nil {
 		next = to.secret.DeepCopy()
 	}
-	var template *v1alpha1.SignerSecret
-	if s.md.Spec.DKIM != nil && to.name == s.md.SignerSecretName() {
-		template = s.md.Spec.DKIM.SignerSecret
-	}
-	labels, annotations := template.Metadata()
+	labels, annotations := s.templateFor(to).Metadata()
 	next.Labels = merged(next.Labels, labels, map[string]string{managedByLabel: managedBy})
 	next.Annotations = merged(next.Annotations, annotations, map[string]string{ownerAnnotation: ownerOf(s.md)})
 	next.Data = data
@@ -250,6 +274,14 @@ func (r *Reconciler) putSigner(ctx context.Context, s *scope, to signer, data ma
 		return err
 	}
 	return updateSecret(ctx, r.Client, next)
+}
+
+// templateFor is the metadata that spec wants of the Secret.
+func (s *scope) templateFor(to signer) *v1alpha1.SignerSecret {
+	if s.md.Spec.DKIM == nil || to.name != s.md.SignerSecretName() {
+		return nil
+	}
+	return s.md.Spec.DKIM.SignerSecret
 }
 
 // merged lays maps over each other.

@@ -110,6 +110,9 @@ func conditions(s *scope) map[string]condition {
 		if len(s.dkim.ignored) > 0 {
 			c.verdict.message += fmt.Sprintf("; %s: no answer for an hour, so the key was not held up: repair it, or take it out of the delegation", strings.Join(s.dkim.ignored, ", "))
 		}
+		if active, retired := selectorsOf(s.dkim.ring, keys.Active), selectorsOf(s.dkim.ring, keys.Retired); c.status == metav1.ConditionTrue && len(active) > 0 && len(retired) > 0 {
+			c.verdict.message += fmt.Sprintf("; new mail should carry s=%s, and no more s=%s", strings.Join(active, " or "), strings.Join(retired, " or "))
+		}
 		all[v1alpha1.ConditionDKIMReady] = c
 	}
 	if s.md.Spec.Compliance != nil {

@@ -33,17 +33,17 @@ type Evidence struct {
 // SilenceLimit is how long a server without an answer is waited for.
 const SilenceLimit = time.Hour
 
-// judge says whether the evidence proves that the key is served everywhere. why names the
-// servers in the way, else it is empty; ignored names those no longer waited for. silent is
-// since when which address is silent.
+// judge says whether the evidence proves that the key is served everywhere. why is what it waits
+// for, naming the servers in the way, else it is empty; ignored names those no longer waited for.
+// silent is since when which address is silent.
 //
 // An answer without the key blocks. No answer blocks for an hour. An address without a route
 // is no witness. Each server needs one address that serves the key, unless all of it has been
 // silent for the hour or cannot be reached from here; and one server at least must serve it.
-func judge(e Evidence, before map[string]time.Time, now time.Time) (silent map[string]time.Time, why string, ignored []string) {
-	type tally struct{ serves, silent int }
+func judge(selector string, e Evidence, before map[string]time.Time, now time.Time) (silent map[string]time.Time, why string, ignored []string) {
+	type tally struct{ serves, differs, silent int }
 	servers := map[string]*tally{}
-	var order, blocking []string
+	var order, lacking, mute []string
 	served := 0
 	for _, w := range e.Witnesses {
 		t := servers[w.Server]
@@ -57,7 +57,8 @@ func judge(e Evidence, before map[string]time.Time, now time.Time) (silent map[s
 			t.serves++
 			served++
 		case Differs:
-			blocking = append(blocking, w.Server+" does not serve it")
+			t.differs++
+			lacking = append(lacking, w.Server)
 		case Silence:
 			since, known := before[w.Addr]
 			if !known || since.After(now) {
@@ -68,26 +69,38 @@ func judge(e Evidence, before map[string]time.Time, now time.Time) (silent map[s
 			}
 			silent[w.Addr] = since
 			if now.Sub(since) < SilenceLimit {
-				blocking = append(blocking, w.Server+" gives no answer")
+				mute = append(mute, w.Server)
 			} else {
 				t.silent++
 			}
 		}
 	}
+	have := 0
 	for _, name := range order {
-		if t := servers[name]; t.serves == 0 && t.silent > 0 {
+		t := servers[name]
+		if t.serves == 0 && t.silent > 0 {
 			ignored = append(ignored, name)
 		}
+		if t.serves > 0 && t.differs == 0 {
+			have++
+		}
+	}
+	var waits []string
+	if len(lacking) > 0 {
+		waits = append(waits, strings.Join(compact(lacking), " and ")+" to serve "+selector)
+	}
+	if len(mute) > 0 {
+		waits = append(waits, strings.Join(compact(mute), " and ")+" to answer for "+selector)
 	}
 	switch {
-	case len(blocking) > 0:
-		return silent, strings.Join(compact(blocking), ", "), ignored
+	case len(waits) > 0:
+		why = fmt.Sprintf("%s, %d of %d servers have it", strings.Join(waits, " and for "), have, len(order))
 	case served == 0 && len(order) > 0:
-		return silent, fmt.Sprintf("none of %s could be asked", strings.Join(order, ", ")), ignored
+		why = fmt.Sprintf("a server to answer for %s: none of %s could be asked", selector, strings.Join(order, ", "))
 	case served == 0:
-		return silent, "no name server could be asked", ignored
+		why = fmt.Sprintf("a server to answer for %s: no name server could be asked", selector)
 	}
-	return silent, "", ignored
+	return silent, why, ignored
 }
 
 // compact drops repetitions and keeps the order.

@@ -74,6 +74,39 @@ func (k Key) Pending() bool {
 // still be asked for by a signer that has not noticed the switch.
 func (k Key) NeedsPrivate() bool { return k.Pending() || k.State() == Active }
 
+// Recall makes a key one that signs, or that has just stopped to, of which the keyring did not know so:
+// it was proven before the keyring that is known was stored.
+func (k *Key) Recall(active bool, now time.Time) {
+	for _, at := range []*time.Time{&k.Published, &k.Served, &k.Propagated, &k.Active} {
+		if at.IsZero() {
+			*at = now
+		}
+	}
+	k.Silent = nil
+	if !active {
+		k.Retired = now
+	}
+}
+
+// Restart has every wait that is under way begin anew, because the clock went forward by itself: the
+// time since it began is not known.
+func (r Keyring) Restart(now time.Time) {
+	for i := range r {
+		k := &r[i]
+		switch k.State() {
+		case Generated, Published, Propagated:
+			k.Served, k.Propagated, k.Silent = time.Time{}, time.Time{}, nil
+		case Retired:
+			k.Retired = now
+		case Revoked:
+			k.Revoked = now
+		}
+		if !k.Lost.IsZero() {
+			k.Lost = now
+		}
+	}
+}
+
 // Keyring holds every key that a domain ever had, the oldest first.
 type Keyring []Key
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -247,8 +248,10 @@ func TestPoolServesAll(t *testing.T) {
 			for range 100 {
 				time.Sleep(time.Second)
 				for _, customer := range strings.Fields(woken()) {
-					var i int
-					fmt.Sscan(customer, &i)
+					i, err := strconv.Atoi(customer)
+					if err != nil {
+						rt.Fatal(err)
+					}
 					come(i)
 				}
 			}

@@ -17,8 +17,8 @@ type Transition struct {
 // Wait says what a key waits for, in words that do not change while the wait does not.
 type Wait struct {
 	Selector string
-	Why      string
-	Person   bool // only a person ends it
+	For      string // names the selector
+	Person   bool   // only a person ends it
 }
 
 // Outcome is the answer of Advance.
@@ -70,7 +70,7 @@ func (o *Outcome) moved(k *Key, to State) {
 }
 
 func (o *Outcome) wait(k *Key, format string, args ...any) {
-	o.Waits = append(o.Waits, Wait{Selector: k.Selector, Why: fmt.Sprintf(format, args...)})
+	o.Waits = append(o.Waits, Wait{Selector: k.Selector, For: fmt.Sprintf(format, args...)})
 }
 
 func (o *Outcome) recheck(after time.Duration) {
@@ -84,7 +84,7 @@ func (o *Outcome) unheard(k *Key, seen Evidence, now time.Time) {
 	if len(k.Silent) == 0 || len(seen.Witnesses) == 0 {
 		return
 	}
-	silent, _, ignored := judge(seen, k.Silent, now)
+	silent, _, ignored := judge(k.Selector, seen, k.Silent, now)
 	maps.DeleteFunc(silent, func(addr string, _ time.Time) bool { _, before := k.Silent[addr]; return !before })
 	k.Silent = silent
 	o.Ignored = compact(append(o.Ignored, ignored...))
@@ -107,14 +107,14 @@ func (o *Outcome) prove(k *Key, policy Policy, seen Evidence, now time.Time) {
 	if !seen.Standing {
 		// A record that was taken away has to be proven again from the start.
 		k.Published, k.Served, k.Propagated, k.Silent = time.Time{}, time.Time{}, time.Time{}, nil
-		o.wait(k, "its record to be published")
+		o.wait(k, "the record of %s to be published", k.Selector)
 		return
 	}
 	if k.Published.IsZero() {
 		k.Published = now
 		o.moved(k, Published)
 	}
-	silent, why, ignored := judge(seen, k.Silent, now)
+	silent, why, ignored := judge(k.Selector, seen, k.Silent, now)
 	k.Silent = silent
 	o.Ignored = compact(append(o.Ignored, ignored...))
 	if why != "" {
@@ -130,7 +130,7 @@ func (o *Outcome) prove(k *Key, policy Policy, seen Evidence, now time.Time) {
 	}
 	if left := k.Served.Add(seen.NegativeTTL).Sub(now); left > 0 {
 		o.recheck(left)
-		o.wait(k, "resolvers to forget that the name did not exist")
+		o.wait(k, "resolvers to forget that %s did not exist", k.Selector)
 		return
 	}
 	if k.Propagated.IsZero() {
@@ -138,7 +138,7 @@ func (o *Outcome) prove(k *Key, policy Policy, seen Evidence, now time.Time) {
 		o.moved(k, Propagated)
 	}
 	if policy.Frozen {
-		o.wait(k, "the signer's Secret")
+		o.wait(k, "the signer's Secret, so that %s can sign", k.Selector)
 		return
 	}
 	k.Active = now
@@ -196,7 +196,7 @@ func (o *Outcome) expire(k *Key, policy Policy, now time.Time) {
 		case policy.Frozen && retention > 0:
 			// What is signed with while the signer's Secret is not ours to write is not known (Law 4).
 		case policy.Unconfirmed && retention > 0:
-			o.wait(k, "a person to confirm that the signer has switched")
+			o.wait(k, "a person to confirm that the signer has switched from %s", k.Selector)
 			o.Waits[len(o.Waits)-1].Person = true
 		default:
 			k.Revoked = now

@@ -106,9 +106,10 @@ func TestProof(t *testing.T) {
 	}{
 		"all serve it":        {[]Witness{{"ns1", "1", Serves}, {"ns2", "2", Serves}}, []time.Time{start, start.Add(negative)}, Active, "", nil},
 		"too early":           {[]Witness{{"ns1", "1", Serves}}, []time.Time{start, start.Add(negative - time.Second)}, Published, "forget", nil},
-		"one lacks it":        {[]Witness{{"ns1", "1", Serves}, {"ns2", "2", Differs}}, []time.Time{start, start.Add(30 * day)}, Published, "ns2 does not serve it", nil},
-		"one address lacks":   {[]Witness{{"ns1", "1", Serves}, {"ns1", "2", Differs}}, []time.Time{start, start.Add(30 * day)}, Published, "ns1 does not serve it", nil},
-		"one is silent":       {[]Witness{{"ns1", "1", Serves}, {"ns2", "2", Silence}}, []time.Time{start, hour.Add(-time.Second)}, Published, "ns2 gives no answer", nil},
+		"one lacks it":        {[]Witness{{"ns1", "1", Serves}, {"ns2", "2", Differs}}, []time.Time{start, start.Add(30 * day)}, Published, "ns2 to serve a, 1 of 2 servers have it", nil},
+		"one address lacks":   {[]Witness{{"ns1", "1", Serves}, {"ns1", "2", Differs}}, []time.Time{start, start.Add(30 * day)}, Published, "ns1 to serve a, 0 of 1 servers have it", nil},
+		"both kinds":          {[]Witness{{"ns1", "1", Serves}, {"ns2", "2", Silence}, {"ns3", "3", Differs}, {"ns4", "4", Differs}, {"ns5", "5", Serves}}, []time.Time{start}, Published, "ns3 and ns4 to serve a and for ns2 to answer for a, 2 of 5 servers have it", nil},
+		"one is silent":       {[]Witness{{"ns1", "1", Serves}, {"ns2", "2", Silence}}, []time.Time{start, hour.Add(-time.Second)}, Published, "ns2 to answer for a, 1 of 2 servers have it", nil},
 		"silent for an hour":  {[]Witness{{"ns1", "1", Serves}, {"ns2", "2", Silence}}, []time.Time{start, hour, hour.Add(negative)}, Active, "", []string{"ns2"}},
 		"all are silent":      {[]Witness{{"ns1", "1", Silence}}, []time.Time{start, hour, hour.Add(day)}, Published, "none of ns1", []string{"ns1"}},
 		"IPv6 has no route":   {[]Witness{{"ns1", "1", Serves}, {"ns1", "::1", NoRoute}}, []time.Time{start, start.Add(negative)}, Active, "", nil},
@@ -127,7 +128,7 @@ func TestProof(t *testing.T) {
 			}
 			why := ""
 			for _, w := range out.Waits {
-				why += w.Why
+				why += w.For
 			}
 			if !strings.Contains(why, test.waits) || test.waits == "" && why != "" {
 				t.Errorf("waits for %q, want %q", why, test.waits)
@@ -305,6 +306,16 @@ func TestNewSelector(t *testing.T) {
 		_ = n
 	}
 	all := slices.Sorted(maps.Keys(taken))
+	for _, selector := range append(slices.Clone(all), "a-b-20261123zz") {
+		if !IsSelector(selector) {
+			t.Errorf("%s is not known as its own", selector)
+		}
+	}
+	for _, selector := range []string{"", "s1", "google", "20261123a", "-20261123a", "x-2026112a", "x-20261123", "x-20261123a2", "x-20261123a.y"} {
+		if IsSelector(selector) {
+			t.Errorf("%q is taken for its own", selector)
+		}
+	}
 	if len(all) != 30 || !taken["001-20261123a"] || !taken["001-20261123z"] || !taken["001-20261123ad"] {
 		t.Errorf("got %v", all)
 	}
@@ -342,6 +353,60 @@ func FuzzRecordOf(f *testing.F) {
 	})
 }
 
+// After the clock went forward all waits begin anew, and none of them has moved anything; a clock that
+// was set back moves nothing either.
+func TestTheClockJumps(t *testing.T) {
+	retired, revoked := activeKey("ed", "old"), activeKey("ed", "older")
+	retired.Retired = start
+	revoked.Retired, revoked.Revoked = start, start
+	pending := newKey("ed", "next", start)
+	ring := Keyring{revoked, retired, activeKey("ed", "now"), pending}
+	p := policyFor("ed")
+	evidence := map[string]Evidence{"next": {Standing: true, NegativeTTL: negative, Witnesses: []Witness{{"ns1", "1", Serves}, {"ns2", "2", Silence}}}}
+	const before = "older Revoked, old Retired, now Active, next Published"
+	step := func(now time.Time, want string) {
+		t.Helper()
+		ring = Advance(ring, p, evidence, now).Ring
+		if got := states(ring); got != want {
+			t.Fatalf("at %s: got %s, want %s", now.Sub(start), got, want)
+		}
+	}
+	step(start, before)
+	for _, months := range []time.Duration{-1, -6} {
+		step(start.Add(months*30*day), before)
+	}
+	if len(Due(ring, p, start.Add(-6*30*day))) != 0 {
+		t.Error("a key is due before its time")
+	}
+	jumped := start.Add(5 * 30 * day)
+	ring.Restart(jumped)
+	step(jumped, before)
+	step(jumped.Add(SilenceLimit-time.Second), before)
+	evidence["next"] = served()
+	step(jumped.Add(SilenceLimit), before)
+	step(jumped.Add(SilenceLimit+negative-time.Second), before)
+	step(jumped.Add(SilenceLimit+negative), "older Revoked, old Retired, now Retired, next Active")
+	step(jumped.Add(keep-time.Second), "older Revoked, old Retired, now Retired, next Active")
+	step(jumped.Add(keep), "older Removed, old Revoked, now Retired, next Active")
+}
+
+// What is recalled signs, or has just stopped to; times that are known stay.
+func TestRecall(t *testing.T) {
+	later := start.Add(day)
+	k := newKey("ed", "a", start)
+	k.Published, k.Silent = start, map[string]time.Time{"1": start}
+	k.Recall(true, later)
+	want := Key{Name: "ed", Selector: "a", Algorithm: k.Algorithm, Record: k.Record, Created: start, Published: start, Served: later, Propagated: later, Active: later}
+	if diff := cmp.Diff(want, k); diff != "" {
+		t.Error(diff)
+	}
+	k.Recall(false, later.Add(day))
+	want.Retired = later.Add(day)
+	if diff := cmp.Diff(want, k); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // Whatever happens, in whatever order: no key signs that was not proven; from the first active
 // key on one always signs; a retired key's record outlives its retention unless compromised;
 // states only move forward, except that an unproven record can be lost.
@@ -371,7 +436,7 @@ func TestLaws(t *testing.T) {
 			for i, k := range ring {
 				was := before[i]
 				if k.State() == Active && was.State() != Active {
-					_, why, _ := judge(evidence[k.Selector], was.Silent, now)
+					_, why, _ := judge(k.Selector, evidence[k.Selector], was.Silent, now)
 					if why != "" || !evidence[k.Selector].Standing || now.Sub(k.Served) < negative {
 						t.Fatalf("%s signs without proof: %s", k.Selector, why)
 					}

@@ -1,6 +1,9 @@
 package keys
 
-import "time"
+import (
+	"regexp"
+	"time"
+)
 
 // NewSelector returns the first selector "<stem>-<yyyymmdd><letters>" of the day that is not
 // taken; after z comes aa. The date is for people; what keeps a selector from being used
@@ -13,6 +16,11 @@ func NewSelector(stem string, now time.Time, taken func(selector string) bool) s
 		}
 	}
 }
+
+var made = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?-[0-9]{8}[a-z]+$`)
+
+// IsSelector reports whether the selector has the form that NewSelector gives.
+func IsSelector(selector string) bool { return made.MatchString(selector) }
 
 // letters counts a, b, ... z, aa, ab, ...
 func letters(n int) string {

@@ -44,6 +44,10 @@ type Ledger struct {
 	// DMARC is how long receivers may go on to demand the signatures of keys that are to go.
 	DMARC DMARC `json:"dmarc,omitzero"`
 
+	// Jumped is when the clock was seen to go forward by itself: what the keyring waits for is counted
+	// anew from then.
+	Jumped time.Time `json:"jumped,omitzero"`
+
 	// Handled holds the annotation values that were acted on, by annotation.
 	Handled map[string]string `json:"handled,omitempty"`
 }

@@ -213,6 +213,9 @@ const (
 	// ReasonKeyRestored: Event: a lost private key was taken back from the signer's Secret. Find out who
 	// removed it.
 	ReasonKeyRestored = "KeyRestored"
+	// ReasonKeyRecalled: Event: the signer's Secret has a key that is served and that the ledger did not
+	// know to be in use, as after a restore of the ledger: it is taken back. Nothing to do.
+	ReasonKeyRecalled = "KeyRecalled"
 	// ReasonKeyReplaced: Event: a private key was lost, and not restored in time: a new one was made for
 	// it. Find out who removed it.
 	ReasonKeyReplaced = "KeyReplaced"
@@ -222,6 +225,9 @@ const (
 	// ReasonSignerSecretDeleted: Event: a signer's Secret that was left for another is deleted. Nothing
 	// to do.
 	ReasonSignerSecretDeleted = "SignerSecretDeleted"
+	// ReasonSignerSecretLeft: Event: the domain's part of a shared signer's Secret that was left for another
+	// is removed. Nothing to do.
+	ReasonSignerSecretLeft = "SignerSecretLeft"
 	// ReasonHandedOver: Event: a deleted MailDomain is gone, and a tombstone in the operator's namespace
 	// goes on to withdraw what has to stay for longer. Nothing to do.
 	ReasonHandedOver = "HandedOver"
@@ -300,9 +306,11 @@ func Reasons() []string {
 		ReasonKeyRemoved,
 		ReasonKeyImported,
 		ReasonKeyRestored,
+		ReasonKeyRecalled,
 		ReasonKeyReplaced,
 		ReasonSignerSecretRenamed,
 		ReasonSignerSecretDeleted,
+		ReasonSignerSecretLeft,
 		ReasonHandedOver,
 		ReasonRecordsLeft,
 		ReasonCreate,

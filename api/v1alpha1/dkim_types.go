@@ -173,7 +173,8 @@ type SignerSecret struct {
 	Template *SecretTemplate `json:"template,omitempty"`
 
 	// combine shares the Secret with other MailDomains of the namespace that say so too, for one
-	// signer of many domains; name is then required. Unset: false, a second user is a conflict.
+	// signer of many domains; name is then required. Each has its own files and lines in it. At 900 KiB
+	// a further domain is refused. Unset: false, a second user is a conflict.
 	// +optional
 	Combine *bool `json:"combine,omitempty"`
 }

@@ -79,9 +79,6 @@ func (r *Reconciler) decideDKIM(ctx context.Context, s *scope) error {
 	if at, ok := keys.NextRotation(out.Ring, s.dkim.policy); ok {
 		s.again(max(at.Sub(s.now), time.Second))
 	}
-	if leaves, ok := keys.FileLeaves(out.Ring, s.dkim.policy, s.now); ok {
-		s.again(leaves)
-	}
 	s.wantKeys(out.Ring)
 	return nil
 }

@@ -110,7 +110,7 @@ func (r *Reconciler) writeSigner(ctx context.Context, s *scope) error {
 	if !s.writes() || len(s.dkim.signers) == 0 || s.dkim.lost.bad() {
 		return nil
 	}
-	data := keys.SignerData(s.md.Spec.Domain, s.book.Keyring, s.dkim.policy, s.book.privates, s.now)
+	data := keys.SignerData(s.md.Spec.Domain, s.book.Keyring, s.dkim.policy, s.book.privates)
 	if data == nil {
 		return nil
 	}

@@ -30,6 +30,7 @@ type Key struct {
 	Propagated time.Time `json:"propagated,omitzero"`
 	Active     time.Time `json:"active,omitzero"`
 	Retired    time.Time `json:"retired,omitzero"`
+	Withdrawn  time.Time `json:"withdrawn,omitzero"` // its file has left the signer's Secret: nobody signs with it any more
 	Revoked    time.Time `json:"revoked,omitzero"`
 	Removed    time.Time `json:"removed,omitzero"`
 

@@ -39,8 +39,9 @@ type Outcome struct {
 //	Propagated → Active      at once, unless the key is no longer wanted; the same look must still show it
 //	Active     → Retired     a newer key of the same name is active; or the name left the policy
 //	                         while another key signs or none is wanted
-//	Retired    → Revoked     retention has passed, nothing is frozen, and the signer's switch needs
-//	                         no confirmation
+//	Retired    → Revoked     its file left the signer's Secret (half of retention has passed, nothing
+//	                         is frozen, and the signer's switch needs no confirmation), and
+//	                         retention has passed since
 //	Revoked    → Removed     retention has passed once more
 //
 // A key that never signed and is no longer wanted is Removed at once. Times in the future, of
@@ -188,20 +189,16 @@ func (o *Outcome) expire(k *Key, policy Policy, now time.Time) {
 	}
 	switch k.State() {
 	case Retired:
-		left := k.Retired.Add(retention).Sub(now)
-		switch {
-		case left > 0:
-			o.recheck(left)
-		case policy.Frozen && retention > 0:
-			// What is signed with while the signer's Secret is not ours to write is not known (Law 4).
-		case policy.Unconfirmed && retention > 0:
-			o.wait(k, "a person to confirm that the signer has switched")
-			o.Waits[len(o.Waits)-1].Person = true
-		default:
-			k.Revoked = now
-			o.moved(k, Revoked)
-			o.recheck(policy.Retention)
+		if retention > 0 && !o.withdraw(k, policy, now) {
+			return
 		}
+		if left := k.Withdrawn.Add(retention).Sub(now); left > 0 && retention > 0 {
+			o.recheck(left)
+			return
+		}
+		k.Revoked = now
+		o.moved(k, Revoked)
+		o.recheck(policy.Retention)
 	case Revoked:
 		if left := k.Revoked.Add(policy.Retention).Sub(now); left > 0 {
 			o.recheck(left)
@@ -210,4 +207,26 @@ func (o *Outcome) expire(k *Key, policy Policy, now time.Time) {
 		k.Removed = now
 		o.moved(k, Removed)
 	}
+}
+
+// withdraw has a retired key's file leave the signer's Secret, when every signer has had half of the
+// retention to notice the switch. Until then one that has not may sign with it, so retention counts from
+// here (Law 4). It reports whether the file has left, and nothing speaks against what comes next.
+func (o *Outcome) withdraw(k *Key, policy Policy, now time.Time) bool {
+	left := k.Retired.Add(policy.Retention / 2).Sub(now)
+	switch {
+	case policy.Frozen:
+		return false // what is signed with while the signer's Secret is not ours to write is not known
+	case !k.Withdrawn.IsZero():
+		return true
+	case policy.Unconfirmed:
+		o.wait(k, "a person to confirm that the signer has switched")
+		o.Waits[len(o.Waits)-1].Person = true
+		return false
+	case left > 0:
+		o.recheck(left)
+		return false
+	}
+	k.Withdrawn = now
+	return true
 }

@@ -3,7 +3,6 @@ package keys
 import (
 	"slices"
 	"strings"
-	"time"
 )
 
 // PrivateFile returns the name under which a Secret holds the private key of the selector.
@@ -17,14 +16,14 @@ const (
 )
 
 // SignerData returns what the signer's Secret holds: the private keys (by selector, from
-// privates) of the active keys, and of the retired ones for half of their retention, because a
-// signer may keep its tables in memory and open the key's file for each message. It is nil until
+// privates) of the active keys, and of the retired ones until they are withdrawn, because a signer
+// may keep its tables in memory and open the key's file for each message. It is nil until
 // a key is active for the first time: a signer must not see half a configuration.
 //
 // When no key signs any more, the tables say so: selector and selectors are there and empty. They
 // are not left out, because a volume or an environment variable that names an entry which is gone
 // is no longer updated, or keeps the signer from starting: it would go on with the old tables.
-func SignerData(domain string, ring Keyring, policy Policy, privates map[string][]byte, now time.Time) map[string][]byte {
+func SignerData(domain string, ring Keyring, policy Policy, privates map[string][]byte) map[string][]byte {
 	if !slices.ContainsFunc(ring, func(k Key) bool { return !k.Active.IsZero() }) {
 		return nil
 	}
@@ -40,22 +39,12 @@ func SignerData(domain string, ring Keyring, policy Policy, privates map[string]
 	}
 	data[SelectorsFile] = []byte(selectors.String())
 	for _, k := range ring {
-		lingers := k.State() == Retired && now.Before(k.Retired.Add(policy.Retention/2)) && !slices.Contains(policy.Compromised, k.Selector)
+		lingers := k.State() == Retired && k.Withdrawn.IsZero() && !slices.Contains(policy.Compromised, k.Selector)
 		if private := privates[k.Selector]; private != nil && (k.State() == Active || lingers) {
 			data[PrivateFile(k.Selector)] = private
 		}
 	}
 	return data
-}
-
-// FileLeaves returns when the next file of a retired key leaves the signer's Secret.
-func FileLeaves(ring Keyring, policy Policy, now time.Time) (after time.Duration, ok bool) {
-	for _, k := range ring.With(Retired) {
-		if left := k.Retired.Add(policy.Retention / 2).Sub(now); left > 0 && (!ok || left < after) {
-			after, ok = left, true
-		}
-	}
-	return after, ok
 }
 
 // rank is the place of the name in the policy; names that left it come last.

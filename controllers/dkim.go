@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
 	"github.com/maildomain/maildomain-operator/keys"
@@ -59,10 +58,13 @@ func (r *Reconciler) decideDKIM(ctx context.Context, s *scope) error {
 		if k.Pending() || k.State() == keys.Active && len(k.Silent) > 0 {
 			slot := records.DKIMSlot(s.md.Spec.Domain, k.Selector)
 			seen := r.look(ctx, s, slot.Name)
-			evidence[k.Selector] = seen.evidence(slot, k.Record, standingKey(s, slot, k, seen))
+			e := seen.evidence(slot, k.Record, standingKey(s, slot, k, seen))
+			e.Mounted = mounted(s.dkim.signers, k)
+			evidence[k.Selector] = e
 		}
 	}
-	out := keys.Advance(s.book.Keyring, s.dkim.policy, evidence, s.now)
+	// What was seen counts from when it was seen: the pass may have begun long before.
+	out := keys.Advance(s.book.Keyring, s.dkim.policy, evidence, r.Clock.Now())
 	s.book.Keyring, s.dkim.ring, s.dkim.ignored = out.Ring, out.Ring, out.Ignored
 	for _, t := range out.Transitions {
 		s.events = append(s.events, event{reason: "Key" + string(t.To), action: "RotateKey", note: fmt.Sprintf("DKIM key %s is %s", t.Selector, strings.ToLower(string(t.To)))})
@@ -77,7 +79,7 @@ func (r *Reconciler) decideDKIM(ctx context.Context, s *scope) error {
 	}
 	s.again(out.Recheck)
 	if at, ok := keys.NextRotation(out.Ring, s.dkim.policy); ok {
-		s.again(max(at.Sub(s.now), time.Second))
+		s.again(at.Sub(s.now)) // one that is due is under way, or waits for something else than time
 	}
 	s.wantKeys(out.Ring)
 	return nil

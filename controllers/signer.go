@@ -104,6 +104,13 @@ func matches(private []byte, k keys.Key) bool {
 	return err == nil && record == k.Record
 }
 
+// mounted reports whether a signer's Secret has the private key.
+func mounted(signers []signer, k keys.Key) bool {
+	return slices.ContainsFunc(signers, func(one signer) bool {
+		return one.secret != nil && !one.foreign && matches(one.secret.Data[keys.PrivateFile(k.Selector)], k)
+	})
+}
+
 // writeSigner puts the keys that may sign where the signers find them. It comes before the
 // ledger: a crash in between makes a retirement later, never earlier.
 func (r *Reconciler) writeSigner(ctx context.Context, s *scope) error {

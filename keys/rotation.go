@@ -48,7 +48,8 @@ type Outcome struct {
 // a clock that was set back, only make a key wait longer.
 //
 // The caller stores Ring after the signer's Secret was written from it: then a crash in
-// between makes retirement later, never earlier.
+// between makes retirement later, never earlier. A key that Ring does not know to be active and that
+// the signer's Secret has nevertheless is Active.
 func Advance(ring Keyring, policy Policy, evidence map[string]Evidence, now time.Time) Outcome {
 	now = now.UTC().Truncate(time.Second)
 	out := Outcome{Ring: make(Keyring, len(ring))}
@@ -97,6 +98,12 @@ func (o *Outcome) prove(k *Key, policy Policy, seen Evidence, now time.Time) {
 		o.unheard(k, seen, now)
 	}
 	if !k.Pending() {
+		return
+	}
+	if seen.Mounted && !slices.Contains(policy.Compromised, k.Selector) {
+		// It signs: the process died between the signer's Secret and the ledger.
+		k.Propagated, k.Active = cmp.Or(k.Propagated, now), now
+		o.moved(k, Active)
 		return
 	}
 	if !slices.ContainsFunc(policy.Keys, func(s Spec) bool { return s.Name == k.Name }) || slices.Contains(policy.Compromised, k.Selector) {

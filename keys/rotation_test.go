@@ -260,6 +260,25 @@ func TestRetentionCountsFromTheLastSignature(t *testing.T) {
 	}
 }
 
+// The process died after the signer's Secret was written, and before the ledger was: the key may have
+// signed, so it does not just go when it is not wanted any more, or its record is not to be seen.
+func TestAMountedKeyIsActive(t *testing.T) {
+	ring := Keyring{activeKey("ed", "a"), newKey("other", "b", start)}
+	mounted := map[string]Evidence{"b": {Mounted: true}}
+	p := policyFor("ed", "other")
+	if got := states(Advance(ring, p, mounted, start).Ring); got != "a Active, b Active" {
+		t.Errorf("wanted: got %s", got)
+	}
+	p = policyFor("ed")
+	if got := states(Advance(ring, p, mounted, start).Ring); got != "a Active, b Retired" {
+		t.Errorf("not wanted: got %s", got)
+	}
+	p.Compromised = []string{"b"}
+	if got := states(Advance(ring, p, mounted, start).Ring); got != "a Active, b Removed" {
+		t.Errorf("compromised: got %s", got)
+	}
+}
+
 // While it is not known what the signer does, a key that may have signed is not revoked; one that
 // is compromised is.
 func TestNothingIsRevokedWhileFrozen(t *testing.T) {

@@ -249,6 +249,7 @@ type api struct {
 	cached bool
 }
 
+// Get implements client.Client.
 func (a api) Get(_ context.Context, key client.ObjectKey, o client.Object, _ ...client.GetOption) error {
 	if a.w.chance(a.w.plan.fault / 20) {
 		return apierrors.NewTimeoutError("the simulated API server is busy", 1)
@@ -256,22 +257,27 @@ func (a api) Get(_ context.Context, key client.ObjectKey, o client.Object, _ ...
 	return a.read(key, o, a.cached && slices.Contains([]string{"MailDomain", "DNSProvider"}, kindOf(o)))
 }
 
+// Create implements client.Client.
 func (a api) Create(_ context.Context, o client.Object, _ ...client.CreateOption) error {
 	return a.write("create", o, func() error { return a.create(o) })
 }
 
+// Update implements client.Client.
 func (a api) Update(_ context.Context, o client.Object, _ ...client.UpdateOption) error {
 	return a.write("update", o, func() error { return a.update(o) })
 }
 
+// Patch implements client.Client.
 func (a api) Patch(_ context.Context, o client.Object, p client.Patch, _ ...client.PatchOption) error {
 	return a.write("patch", o, func() error { return a.patch(o, p, false) })
 }
 
+// Delete implements client.Client.
 func (a api) Delete(_ context.Context, o client.Object, options ...client.DeleteOption) error {
 	return a.write("delete", o, func() error { return a.remove(o, options...) })
 }
 
+// Status implements client.Client.
 func (a api) Status() client.SubResourceWriter { return statusAPI{cluster: a.cluster} }
 
 type statusAPI struct {
@@ -279,6 +285,7 @@ type statusAPI struct {
 	*cluster
 }
 
+// Patch implements client.SubResourceWriter.
 func (a statusAPI) Patch(_ context.Context, o client.Object, p client.Patch, _ ...client.SubResourcePatchOption) error {
 	return a.write("patch status of", o, func() error { return a.patch(o, p, true) })
 }

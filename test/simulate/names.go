@@ -168,6 +168,7 @@ func (n *names) content(s *server, name string) (probe.Outcome, []string) {
 // prober implements controllers.Prober.
 type prober struct{ *names }
 
+// Authority implements controllers.Prober.
 func (p prober) Authority(_ context.Context, name string, _ []string) (probe.Authority, error) {
 	w := p.w
 	if w.now.Before(p.cut) || w.chance(w.plan.fault/50) {
@@ -180,6 +181,7 @@ func (p prober) Authority(_ context.Context, name string, _ []string) (probe.Aut
 	return a, nil
 }
 
+// Ask implements controllers.Prober.
 func (p prober) Ask(_ context.Context, _ probe.Authority, name, _ string) []probe.Answer {
 	p.w.pause(0.1) // the questions take their time
 	var answers []probe.Answer
@@ -194,6 +196,7 @@ func (p prober) Ask(_ context.Context, _ probe.Authority, name, _ string) []prob
 // resolver is the operator's own, for what is not asked at the zone's servers.
 type resolver struct{ *names }
 
+// LookupTXT implements spf.Resolver.
 func (r resolver) LookupTXT(_ context.Context, name string) ([]string, error) {
 	name = strings.TrimSuffix(name, ".")
 	if r.w.now.Before(r.cut) || r.w.chance(r.w.plan.fault/50) {
@@ -202,14 +205,17 @@ func (r resolver) LookupTXT(_ context.Context, name string) ([]string, error) {
 	return nil, &net.DNSError{Err: "no such record", Name: name, IsNotFound: true}
 }
 
+// LookupMX implements spf.Resolver.
 func (resolver) LookupMX(context.Context, string) ([]*net.MX, error) {
 	panic("no world has MX records")
 }
 
+// LookupNetIP implements spf.Resolver.
 func (resolver) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) {
 	panic("no world has addresses")
 }
 
+// LookupAddr implements spf.Resolver.
 func (resolver) LookupAddr(context.Context, string) ([]string, error) {
 	panic("no world has PTR records")
 }

@@ -170,12 +170,16 @@ func (w *World) pause(weight float64) {
 // operatorClock implements clock.PassiveClock.
 type operatorClock struct{ o *operator }
 
-func (c operatorClock) Now() time.Time                  { return c.o.w.now.Add(c.o.ahead) }
+// Now implements clock.PassiveClock.
+func (c operatorClock) Now() time.Time { return c.o.w.now.Add(c.o.ahead) }
+
+// Since implements clock.PassiveClock.
 func (c operatorClock) Since(t time.Time) time.Duration { return c.Now().Sub(t) }
 
 // recorder implements events.EventRecorder.
 type recorder struct{ w *World }
 
+// Eventf implements events.EventRecorder.
 func (r recorder) Eventf(_, _ runtime.Object, kind, reason, _, note string, args ...any) {
 	if !slices.Contains(v1alpha1.Reasons(), reason) {
 		r.w.violated("the Event's reason %s is not on the list", reason)

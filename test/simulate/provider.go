@@ -129,7 +129,7 @@ func rrset(key dnsprovider.Key, values []string) dnsprovider.RRset {
 func (a account) Apply(_ context.Context, changes ...dnsprovider.Change) []error {
 	errs := make([]error, len(changes))
 	for i, c := range changes {
-		errs[i] = a.w.effect("write "+c.Seen.Key.String(), func() error { return a.apply(c) })
+		errs[i] = a.w.effect("write "+c.Seen.String(), func() error { return a.apply(c) })
 	}
 	return errs
 }

@@ -18,7 +18,7 @@ var (
 // few is for a run of all tests; `make simulate` plays more.
 func few() uint64 {
 	if race {
-		return 2 * realEvery
+		return realEvery
 	}
 	return 6 * realEvery
 }

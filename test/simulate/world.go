@@ -56,12 +56,21 @@ type event struct {
 // events are a heap, the next one first.
 type events []event
 
+// Len implements heap.Interface.
 func (e events) Len() int { return len(e) }
+
+// Less implements heap.Interface.
 func (e events) Less(i, j int) bool {
 	return e[i].at.Before(e[j].at) || e[i].at.Equal(e[j].at) && e[i].seq < e[j].seq
 }
+
+// Swap implements heap.Interface.
 func (e events) Swap(i, j int) { e[i], e[j] = e[j], e[i] }
-func (e *events) Push(x any)   { *e = append(*e, x.(event)) }
+
+// Push implements heap.Interface.
+func (e *events) Push(x any) { *e = append(*e, x.(event)) }
+
+// Pop implements heap.Interface.
 func (e *events) Pop() any {
 	last := (*e)[len(*e)-1]
 	(*e)[len(*e)-1] = event{}

@@ -70,6 +70,12 @@ test: ## Run all tests, with a real API server (PACKAGES=./keys/... for a part)
 	go test -C hack/controlplane $(RACE) -shuffle=on ./...
 	$(WITH_CONTROLPLANE) $(GOTEST) $(PACKAGES)
 
+# The worlds are played without the race detector: each has one goroutine, and there are many.
+SEEDS ?= 10000
+.PHONY: simulate
+simulate: ## Play SEEDS worlds of DKIM rotation (10000) and every crash and error of one, or the world of SEED=n for its trace
+	GOGC=400 go test ./test/simulate -count=1 -timeout 60m -v $(if $(SEED),-run TestSeeds -seed $(SEED),-seeds $(SEEDS))
+
 .PHONY: verify
 verify: verify-generated verify-format vet lint verify-modules ## Check that generated files, format, lint and modules are in order
 

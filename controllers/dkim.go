@@ -86,10 +86,13 @@ func (r *Reconciler) decideDKIM(ctx context.Context, s *scope) error {
 		if k.Pending() || k.State() == keys.Active && len(k.Silent) > 0 {
 			slot := records.DKIMSlot(s.md.Spec.Domain, k.Selector)
 			seen := r.look(ctx, s, slot.Name)
-			evidence[k.Selector] = seen.evidence(slot, k.Record, standingKey(s, slot, k, seen))
+			e := seen.evidence(slot, k.Record, standingKey(s, slot, k, seen))
+			e.Mounted = mounted(s.dkim.signers, k)
+			evidence[k.Selector] = e
 		}
 	}
-	out := keys.Advance(s.book.Keyring, s.dkim.policy, evidence, s.now)
+	// What was seen counts from when it was seen: the pass may have begun long before.
+	out := keys.Advance(s.book.Keyring, s.dkim.policy, evidence, r.Clock.Now())
 	s.book.Keyring, s.dkim.ring, s.dkim.ignored = out.Ring, out.Ring, out.Ignored
 	for _, t := range out.Transitions {
 		note := fmt.Sprintf("DKIM key %s is %s", t.Selector, strings.ToLower(string(t.To)))
@@ -97,7 +100,7 @@ func (r *Reconciler) decideDKIM(ctx context.Context, s *scope) error {
 		case keys.Active:
 			note += fmt.Sprintf(": new mail should carry s=%s in its DKIM-Signature", t.Selector)
 		case keys.Retired:
-			note += fmt.Sprintf(": if new mail still carries s=%s, reload the signer; the key is revoked after %s", t.Selector, s.dkim.policy.Retention)
+			note += fmt.Sprintf(": if new mail still carries s=%s, reload the signer within %s: then the key's file leaves its Secret, and %s later its record is revoked", t.Selector, s.dkim.policy.Retention/2, s.dkim.policy.Retention)
 		}
 		s.events = append(s.events, event{reason: "Key" + string(t.To), action: "RotateKey", note: note})
 	}
@@ -111,10 +114,7 @@ func (r *Reconciler) decideDKIM(ctx context.Context, s *scope) error {
 	}
 	s.again(out.Recheck)
 	if at, ok := keys.NextRotation(out.Ring, s.dkim.policy); ok {
-		s.again(max(at.Sub(s.now), time.Second))
-	}
-	if leaves, ok := keys.FileLeaves(out.Ring, s.dkim.policy, s.now); ok {
-		s.again(leaves)
+		s.again(at.Sub(s.now)) // one that is due is under way, or waits for something else than time
 	}
 	s.wantKeys(out.Ring)
 	return nil

@@ -220,7 +220,7 @@ func TestDroppedKeysEndInGoodOrder(t *testing.T) {
 	if texts := w.dns.TXT(record); len(texts) != 1 || strings.HasSuffix(texts[0], "p=") {
 		t.Errorf("the record is %q while mail is under way", texts)
 	}
-	w.forward(v1alpha1.DefaultRotationRetention / 2)
+	w.forward(v1alpha1.DefaultRotationRetention)
 	w.until("example-com", "revoked", func(*v1alpha1.MailDomain) bool { return slices.Contains(w.dns.TXT(record), "v=DKIM1; k=ed25519; p=") })
 	w.forward(v1alpha1.DefaultRotationRetention)
 	w.until("example-com", "removed", func(*v1alpha1.MailDomain) bool { return len(w.dns.TXT(record)) == 0 })
@@ -339,7 +339,7 @@ func TestALedgerThatIsGoneIsLost(t *testing.T) {
 	// Without keys a record tells.
 	w.edit("example-com", func(md *v1alpha1.MailDomain) { md.Spec.DKIM, md.Spec.DMARC = nil, nil })
 	w.until("example-com", "relaxed", hasReason(v1alpha1.ConditionDKIMReady, v1alpha1.ReasonWithdrawing))
-	for range 4 {
+	for range 5 {
 		w.forward(v1alpha1.DefaultRotationRetention)
 		w.settles("example-com")
 	}
@@ -568,6 +568,11 @@ func TestAnnotations(t *testing.T) {
 		t.Errorf("%s is %s", first.Selector, state(&first, md))
 	}
 	annotate(v1alpha1.AnnotationSignerSwitched, second)
+	w.settles("example-com")
+	if _, there := w.secret(theSigner).Data[keys.PrivateFile(first.Selector)]; there || state(&first, w.get("example-com")) != v1alpha1.KeyRetired {
+		t.Error("retention counts from the confirmation, and the file goes with it")
+	}
+	w.forward(v1alpha1.DefaultRotationRetention)
 	w.until("example-com", "revoked", func(md *v1alpha1.MailDomain) bool { return state(&first, md) == v1alpha1.KeyRevoked })
 
 	// It ends at once, but not before another one signs.

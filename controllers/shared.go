@@ -34,7 +34,7 @@ func (s *scope) full(to signer) verdict {
 		}
 		ring = append(ring, k)
 	}
-	share := keys.SharedData(s.md.Spec.Domain, ring, s.dkim.policy, s.book.privates, s.now)
+	share := keys.SharedData(s.md.Spec.Domain, ring, s.dkim.policy, s.book.privates)
 	if size := keys.SizeOf(keys.Combine(to.content(), s.md.Spec.Domain, share)); size > keys.SharedLimit {
 		return verdict{v1alpha1.ReasonSecretFull, fmt.Sprintf("Secret %s would have %d KiB with this domain, and takes up no further one beyond %d KiB: name another Secret in spec.dkim.signerSecret.name", to.name, size>>10, keys.SharedLimit>>10)}
 	}

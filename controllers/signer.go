@@ -146,6 +146,13 @@ func (b *book) signable() (ring keys.Keyring, ok bool) {
 	return ring, len(ring) == len(b.Keyring) || len(ring.With(keys.Active)) > 0
 }
 
+// mounted reports whether a signer's Secret has the private key.
+func mounted(signers []signer, k keys.Key) bool {
+	return slices.ContainsFunc(signers, func(one signer) bool {
+		return one.ours() && keys.Belongs(one.data[keys.PrivateFile(k.Selector)], k.Record)
+	})
+}
+
 // writeSigner puts the keys that may sign where the signers find them. It comes before the
 // ledger: a crash in between makes a retirement later, never earlier.
 func (r *Reconciler) writeSigner(ctx context.Context, s *scope) error {
@@ -157,10 +164,11 @@ func (r *Reconciler) writeSigner(ctx context.Context, s *scope) error {
 	if !began || !ok {
 		return nil
 	}
-	if s.ending != nil && len(s.book.Keyring.With(keys.Active)) == 0 {
-		if _, lingers := keys.FileLeaves(s.book.Keyring, s.dkim.policy, s.now); !lingers {
-			return r.dropSigners(ctx, s)
-		}
+	lingers := func(k keys.Key) bool {
+		return k.State() == keys.Active || k.State() == keys.Retired && k.Withdrawn.IsZero()
+	}
+	if s.ending != nil && !slices.ContainsFunc(s.book.Keyring, lingers) {
+		return r.dropSigners(ctx, s)
 	}
 	wanted := s.dkim.signers[0]
 	signs := len(ring.With(keys.Active)) > 0
@@ -253,9 +261,9 @@ func (r *Reconciler) deleteSigner(ctx context.Context, old signer) error {
 // the ledger: it was read in this pass.
 func (r *Reconciler) putSigner(ctx context.Context, s *scope, to signer, ring keys.Keyring) error {
 	if to.shared {
-		return r.putShare(ctx, s, to, keys.SharedData(s.md.Spec.Domain, ring, s.dkim.policy, s.book.privates, s.now))
+		return r.putShare(ctx, s, to, keys.SharedData(s.md.Spec.Domain, ring, s.dkim.policy, s.book.privates))
 	}
-	data := keys.SignerData(s.md.Spec.Domain, ring, s.dkim.policy, s.book.privates, s.now)
+	data := keys.SignerData(s.md.Spec.Domain, ring, s.dkim.policy, s.book.privates)
 	next := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: s.md.Namespace, Name: to.name}, Type: corev1.SecretTypeOpaque}
 	if to.secret != nil {
 		next = to.secret.DeepCopy()

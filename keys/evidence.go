@@ -26,6 +26,7 @@ type Witness struct {
 // Evidence is what was seen of one selector.
 type Evidence struct {
 	Standing    bool          // the record was written and read back
+	Mounted     bool          // the signer's Secret has the private key
 	Witnesses   []Witness     // empty: nobody was asked
 	NegativeTTL time.Duration // how long a resolver may believe that the name does not exist
 }

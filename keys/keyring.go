@@ -34,6 +34,7 @@ type Key struct {
 	Propagated time.Time `json:"propagated,omitzero"`
 	Active     time.Time `json:"active,omitzero"`
 	Retired    time.Time `json:"retired,omitzero"`
+	Withdrawn  time.Time `json:"withdrawn,omitzero"` // its file has left the signer's Secret: nobody signs with it any more
 	Revoked    time.Time `json:"revoked,omitzero"`
 	Removed    time.Time `json:"removed,omitzero"`
 
@@ -98,6 +99,9 @@ func (r Keyring) Restart(now time.Time) {
 			k.Served, k.Propagated, k.Silent = time.Time{}, time.Time{}, nil
 		case Retired:
 			k.Retired = now
+			if !k.Withdrawn.IsZero() {
+				k.Withdrawn = now
+			}
 		case Revoked:
 			k.Revoked = now
 		}

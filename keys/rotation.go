@@ -39,15 +39,17 @@ type Outcome struct {
 //	Propagated → Active      at once, unless the key is no longer wanted; the same look must still show it
 //	Active     → Retired     a newer key of the same name is active; or the name left the policy
 //	                         while another key signs or none is wanted
-//	Retired    → Revoked     retention has passed, nothing is frozen, and the signer's switch needs
-//	                         no confirmation
+//	Retired    → Revoked     its file left the signer's Secret (half of retention has passed, nothing
+//	                         is frozen, and the signer's switch needs no confirmation), and
+//	                         retention has passed since
 //	Revoked    → Removed     retention has passed once more
 //
 // A key that never signed, and is no longer wanted or is lost, is Removed at once. Times in the future, of
 // a clock that was set back, only make a key wait longer.
 //
 // The caller stores Ring after the signer's Secret was written from it: then a crash in
-// between makes retirement later, never earlier.
+// between makes retirement later, never earlier. A key that Ring does not know to be active and that
+// the signer's Secret has nevertheless is Active.
 func Advance(ring Keyring, policy Policy, evidence map[string]Evidence, now time.Time) Outcome {
 	now = now.UTC().Truncate(time.Second)
 	out := Outcome{Ring: make(Keyring, len(ring))}
@@ -96,6 +98,12 @@ func (o *Outcome) prove(k *Key, policy Policy, seen Evidence, now time.Time) {
 		o.unheard(k, seen, now)
 	}
 	if !k.Pending() {
+		return
+	}
+	if seen.Mounted && !slices.Contains(policy.Compromised, k.Selector) {
+		// It signs: the process died between the signer's Secret and the ledger.
+		k.Propagated, k.Active = cmp.Or(k.Propagated, now), now
+		o.moved(k, Active)
 		return
 	}
 	if !slices.ContainsFunc(policy.Keys, func(s Spec) bool { return s.Name == k.Name }) ||
@@ -189,20 +197,16 @@ func (o *Outcome) expire(k *Key, policy Policy, now time.Time) {
 	}
 	switch k.State() {
 	case Retired:
-		left := k.Retired.Add(retention).Sub(now)
-		switch {
-		case left > 0:
-			o.recheck(left)
-		case policy.Frozen && retention > 0:
-			// What is signed with while the signer's Secret is not ours to write is not known (Law 4).
-		case policy.Unconfirmed && retention > 0:
-			o.wait(k, "a person to confirm that the signer has switched from %s", k.Selector)
-			o.Waits[len(o.Waits)-1].Person = true
-		default:
-			k.Revoked = now
-			o.moved(k, Revoked)
-			o.recheck(policy.Retention)
+		if retention > 0 && !o.withdraw(k, policy, now) {
+			return
 		}
+		if left := k.Withdrawn.Add(retention).Sub(now); left > 0 && retention > 0 {
+			o.recheck(left)
+			return
+		}
+		k.Revoked = now
+		o.moved(k, Revoked)
+		o.recheck(policy.Retention)
 	case Revoked:
 		if left := k.Revoked.Add(policy.Retention).Sub(now); left > 0 {
 			o.recheck(left)
@@ -211,4 +215,26 @@ func (o *Outcome) expire(k *Key, policy Policy, now time.Time) {
 		k.Removed = now
 		o.moved(k, Removed)
 	}
+}
+
+// withdraw has a retired key's file leave the signer's Secret, when every signer has had half of the
+// retention to notice the switch. Until then one that has not may sign with it, so retention counts from
+// here (Law 4). It reports whether the file has left, and nothing speaks against what comes next.
+func (o *Outcome) withdraw(k *Key, policy Policy, now time.Time) bool {
+	left := k.Retired.Add(policy.Retention / 2).Sub(now)
+	switch {
+	case policy.Frozen:
+		return false // what is signed with while the signer's Secret is not ours to write is not known
+	case !k.Withdrawn.IsZero():
+		return true
+	case policy.Unconfirmed:
+		o.wait(k, "a person to confirm that the signer has switched from %s", k.Selector)
+		o.Waits[len(o.Waits)-1].Person = true
+		return false
+	case left > 0:
+		o.recheck(left)
+		return false
+	}
+	k.Withdrawn = now
+	return true
 }

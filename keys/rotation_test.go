@@ -90,6 +90,7 @@ func TestWholeRotation(t *testing.T) {
 	}
 	step(0, "a Active, b Published")
 	step(negative, "a Retired, b Active")
+	step(keep/2, "a Retired, b Active") // its file leaves the signer's Secret
 	step(keep-time.Second, "a Retired, b Active")
 	step(time.Second, "a Revoked, b Active")
 	step(keep, "a Removed, b Active")
@@ -243,9 +244,64 @@ func TestRevocationWaitsForAPerson(t *testing.T) {
 	if got := states(out.Ring); got != "a Retired, b Active" || len(out.Waits) != 1 || !out.Waits[0].Person {
 		t.Errorf("got %s, waits %v", got, out.Waits)
 	}
+	if SignerData("example.com", out.Ring, p, map[string][]byte{"a": []byte("A")})["a.pem"] == nil {
+		t.Error("a signer that has not switched has lost the file")
+	}
 	p.Unconfirmed = false
-	if got := states(Advance(out.Ring, p, evidence, start.Add(2*keep)).Ring); got != "a Revoked, b Active" {
-		t.Errorf("got %s", got)
+	for after, want := range map[time.Duration]string{2*keep - time.Second: "a Retired, b Active", 2 * keep: "a Revoked, b Active"} {
+		ring := Advance(out.Ring, p, evidence, start.Add(keep)).Ring
+		if SignerData("example.com", ring, p, map[string][]byte{"a": []byte("A")})["a.pem"] != nil {
+			t.Error("the file stays after the confirmation")
+		}
+		if got := states(Advance(ring, p, evidence, start.Add(after)).Ring); got != want {
+			t.Errorf("%s after the confirmation: got %s, want %s", after-keep, got, want)
+		}
+	}
+}
+
+// A signer that notices the switch late signs with the old key until the key's file is gone. That is when
+// retention begins, however long the operator was away or did not know what the signer does.
+func TestRetentionCountsFromTheLastSignature(t *testing.T) {
+	p := policyFor("ed")
+	retired := activeKey("ed", "a")
+	retired.Retired = start
+	look := func(ring Keyring, after time.Duration) (Keyring, bool) {
+		ring = Advance(ring, p, nil, start.Add(after)).Ring
+		return ring, SignerData("example.com", ring, p, map[string][]byte{"a": []byte("A")})["a.pem"] != nil
+	}
+	for _, withdrawn := range []time.Duration{keep / 2, 2 * keep, 100 * day} {
+		ring, signs := look(Keyring{retired, activeKey("ed", "b")}, keep/2-time.Second)
+		if !signs {
+			t.Error("the file is gone before half of the retention has passed")
+		}
+		if ring, signs = look(ring, withdrawn); signs {
+			t.Errorf("the file is still there after %s", withdrawn)
+		}
+		if ring, _ = look(ring, withdrawn+keep-time.Second); ring[0].State() != Retired {
+			t.Errorf("withdrawn after %s, it is %s before retention has passed since", withdrawn, ring[0].State())
+		}
+		if ring, _ = look(ring, withdrawn+keep); ring[0].State() != Revoked {
+			t.Errorf("withdrawn after %s, it is %s after the retention", withdrawn, ring[0].State())
+		}
+	}
+}
+
+// The process died after the signer's Secret was written, and before the ledger was: the key may have
+// signed, so it does not just go when it is not wanted any more, or its record is not to be seen.
+func TestAMountedKeyIsActive(t *testing.T) {
+	ring := Keyring{activeKey("ed", "a"), newKey("other", "b", start)}
+	mounted := map[string]Evidence{"b": {Mounted: true}}
+	p := policyFor("ed", "other")
+	if got := states(Advance(ring, p, mounted, start).Ring); got != "a Active, b Active" {
+		t.Errorf("wanted: got %s", got)
+	}
+	p = policyFor("ed")
+	if got := states(Advance(ring, p, mounted, start).Ring); got != "a Active, b Retired" {
+		t.Errorf("not wanted: got %s", got)
+	}
+	p.Compromised = []string{"b"}
+	if got := states(Advance(ring, p, mounted, start).Ring); got != "a Active, b Removed" {
+		t.Errorf("compromised: got %s", got)
 	}
 }
 
@@ -265,8 +321,12 @@ func TestNothingIsRevokedWhileFrozen(t *testing.T) {
 		t.Errorf("compromised: got %s", got)
 	}
 	p.Frozen, p.Compromised = false, nil
-	if got := states(Advance(ring, p, nil, start.Add(keep)).Ring); got != "a Revoked, b Active" {
+	ring = Advance(ring, p, nil, start.Add(2*keep)).Ring
+	if got := states(ring); got != "a Retired, b Active" {
 		t.Errorf("no longer frozen: got %s", got)
+	}
+	if got := states(Advance(ring, p, nil, start.Add(3*keep)).Ring); got != "a Revoked, b Active" {
+		t.Errorf("no longer frozen, and the retention has passed: got %s", got)
 	}
 }
 
@@ -387,7 +447,11 @@ func TestTheClockJumps(t *testing.T) {
 	step(jumped.Add(SilenceLimit+negative-time.Second), before)
 	step(jumped.Add(SilenceLimit+negative), "older Revoked, old Retired, now Retired, next Active")
 	step(jumped.Add(keep-time.Second), "older Revoked, old Retired, now Retired, next Active")
-	step(jumped.Add(keep), "older Removed, old Revoked, now Retired, next Active")
+	step(jumped.Add(keep), "older Removed, old Retired, now Retired, next Active")
+	jumped = jumped.Add(12 * keep)
+	ring.Restart(jumped)
+	step(jumped.Add(keep-time.Second), "older Removed, old Retired, now Retired, next Active")
+	step(jumped.Add(keep), "older Removed, old Revoked, now Revoked, next Active")
 }
 
 // What is recalled signs, or has just stopped to; times that are known stay.
@@ -441,8 +505,8 @@ func TestLaws(t *testing.T) {
 						t.Fatalf("%s signs without proof: %s", k.Selector, why)
 					}
 				}
-				if k.State() == Revoked && was.State() == Retired && now.Sub(k.Retired) < keep {
-					t.Fatalf("%s was revoked %s after it signed last", k.Selector, now.Sub(k.Retired))
+				if k.State() == Revoked && was.State() == Retired && (now.Sub(k.Withdrawn) < keep || k.Withdrawn.Sub(k.Retired) < keep/2) {
+					t.Fatalf("%s was revoked %s after it signed last", k.Selector, now.Sub(k.Withdrawn))
 				}
 				if was.State() == Active && k.State() != Active && k.State() != Retired {
 					t.Fatalf("%s went from Active to %s", k.Selector, k.State())

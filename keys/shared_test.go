@@ -13,10 +13,10 @@ func TestPartOf(t *testing.T) {
 	one[2].Retired = start
 	one[0].Algorithm, one[1].Algorithm = "ed25519", "rsa"
 	privates := map[string][]byte{"e": []byte("E"), "r": []byte("R"), "old": []byte("O")}
-	data := Combine(nil, "a.example", SharedData("a.example", one, p, privates, start))
+	data := Combine(nil, "a.example", SharedData("a.example", one, p, privates))
 	alone := SizeOf(data)
-	data = Combine(data, "a.example.net", SharedData("a.example.net", one[:1], p, privates, start))
-	want := SignerData("a.example", one, p, privates, start)
+	data = Combine(data, "a.example.net", SharedData("a.example.net", one[:1], p, privates))
+	want := SignerData("a.example", one, p, privates)
 	for _, name := range append([]string{DomainFile, SelectorFile}, tableFiles...) {
 		delete(want, name)
 	}

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 )
 
 // PrivateFile returns the name under which a Secret holds the private key of the selector.
@@ -19,7 +18,7 @@ const (
 )
 
 // SignerData returns what the signer's Secret holds: the private keys (by selector, from
-// privates) of the active keys, and of the retired ones for half of their retention, because a
+// privates) of the active keys, and of the retired ones until they are withdrawn, because a
 // signer may keep its tables in memory and open the key's file for each message; and the tables of
 // each kind of signer. It is nil until a key is active for the first time: a signer must not see
 // half a configuration.
@@ -27,8 +26,8 @@ const (
 // When no key signs any more, the tables say so: all of them are there and empty. They
 // are not left out, because a volume or an environment variable that names an entry which is gone
 // is no longer updated, or keeps the signer from starting: it would go on with the old tables.
-func SignerData(domain string, ring Keyring, policy Policy, privates map[string][]byte, now time.Time) map[string][]byte {
-	data := share(domain, "", ring, policy, privates, now)
+func SignerData(domain string, ring Keyring, policy Policy, privates map[string][]byte) map[string][]byte {
+	data := share(domain, "", ring, policy, privates)
 	if data == nil {
 		return nil
 	}
@@ -46,8 +45,8 @@ func SignerData(domain string, ring Keyring, policy Policy, privates map[string]
 // SharedData returns what the domain adds to a signer's Secret that several domains share, see
 // Combine. It is SignerData with the domain in the files' names, "<domain>_<selector>.pem": two
 // domains can have one selector. No plain domain, selector or selectors: they have no meaning there.
-func SharedData(domain string, ring Keyring, policy Policy, privates map[string][]byte, now time.Time) map[string][]byte {
-	return share(domain, domain+"_", ring, policy, privates, now)
+func SharedData(domain string, ring Keyring, policy Policy, privates map[string][]byte) map[string][]byte {
+	return share(domain, domain+"_", ring, policy, privates)
 }
 
 // Combine returns data, the content of a signer's Secret that several domains share, with share
@@ -72,24 +71,14 @@ func Combine(data map[string][]byte, domain string, share map[string][]byte) map
 	return out
 }
 
-// FileLeaves returns when the next file of a retired key leaves the signer's Secret.
-func FileLeaves(ring Keyring, policy Policy, now time.Time) (after time.Duration, ok bool) {
-	for _, k := range ring.With(Retired) {
-		if left := k.Retired.Add(policy.Retention / 2).Sub(now); left > 0 && (!ok || left < after) {
-			after, ok = left, true
-		}
-	}
-	return after, ok
-}
-
 // share is the domain's tables, and its private keys in files whose names begin with prefix.
-func share(domain, prefix string, ring Keyring, policy Policy, privates map[string][]byte, now time.Time) map[string][]byte {
+func share(domain, prefix string, ring Keyring, policy Policy, privates map[string][]byte) map[string][]byte {
 	if !slices.ContainsFunc(ring, func(k Key) bool { return !k.Active.IsZero() }) {
 		return nil
 	}
 	data := tables(domain, prefix, signing(ring, policy))
 	for _, k := range ring {
-		lingers := k.State() == Retired && now.Before(k.Retired.Add(policy.Retention/2)) && !slices.Contains(policy.Compromised, k.Selector)
+		lingers := k.State() == Retired && k.Withdrawn.IsZero() && !slices.Contains(policy.Compromised, k.Selector)
 		if private := privates[k.Selector]; private != nil && (k.State() == Active || lingers) {
 			data[prefix+PrivateFile(k.Selector)] = private
 			data[prefix+k.Selector+keyEnding] = rspamdKey(private)

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -64,21 +63,22 @@ MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC
 
 func TestSignerData(t *testing.T) {
 	ring, policy, privates := theKeys()
-	lingering := SignerData("example.com", ring, policy, privates, start.Add(keep/2-time.Second))
+	lingering := SignerData("example.com", ring, policy, privates)
 	golden(t, "own", lingering)
 
 	delete(lingering, "mail-20260601a.pem")
 	delete(lingering, "mail-20260601a.key")
-	later := SignerData("example.com", ring, policy, privates, start.Add(keep/2))
-	if diff := cmp.Diff(lingering, later); diff != "" {
-		t.Errorf("after half of the retention: %s", diff)
+	withdrawn := slices.Clone(ring)
+	withdrawn[withdrawn.Find("mail-20260601a")].Withdrawn = start
+	if diff := cmp.Diff(lingering, SignerData("example.com", withdrawn, policy, privates)); diff != "" {
+		t.Errorf("the retired key is withdrawn: %s", diff)
 	}
 
 	policy.Compromised = []string{"mail-20260601a"}
-	if diff := cmp.Diff(lingering, SignerData("example.com", ring, policy, privates, start)); diff != "" {
+	if diff := cmp.Diff(lingering, SignerData("example.com", ring, policy, privates)); diff != "" {
 		t.Errorf("the retired key is compromised: %s", diff)
 	}
-	if got := SignerData("example.com", Keyring{newKey("ed", "a", start)}, policy, privates, start); got != nil {
+	if got := SignerData("example.com", Keyring{newKey("ed", "a", start)}, policy, privates); got != nil {
 		t.Errorf("got %v, and no key was ever active", got)
 	}
 }
@@ -86,9 +86,9 @@ func TestSignerData(t *testing.T) {
 // When nothing signs any more, every table stays, and is empty.
 func TestSignerDataOfNothing(t *testing.T) {
 	last := signingKey("ed", "mail-20261123b", "ed25519")
-	last.Retired = start
+	last.Retired, last.Withdrawn = start, start
 	_, _, privates := theKeys()
-	data := SignerData("example.com", Keyring{last}, Policy{Retention: keep}, privates, start.Add(keep/2))
+	data := SignerData("example.com", Keyring{last}, Policy{Retention: keep}, privates)
 	golden(t, "nothing", data)
 	for _, name := range append(slices.Clone(tableFiles), SelectorFile, SelectorsFile) {
 		if content, there := data[name]; !there || len(content) > 0 {
@@ -99,15 +99,15 @@ func TestSignerDataOfNothing(t *testing.T) {
 
 func TestSharedData(t *testing.T) {
 	ring, policy, privates := theKeys()
-	golden(t, "shared", SharedData("example.com", ring, policy, privates, start))
-	if got := SharedData("example.com", Keyring{newKey("ed", "a", start)}, policy, privates, start); got != nil {
+	golden(t, "shared", SharedData("example.com", ring, policy, privates))
+	if got := SharedData("example.com", Keyring{newKey("ed", "a", start)}, policy, privates); got != nil {
 		t.Errorf("got %v, and no key was ever active", got)
 	}
 }
 
 func TestCombine(t *testing.T) {
 	ring, policy, privates := theKeys()
-	shareOf := func(domain string) map[string][]byte { return SharedData(domain, ring, policy, privates, start) }
+	shareOf := func(domain string) map[string][]byte { return SharedData(domain, ring, policy, privates) }
 	domains := []string{"b.example", "a.example", "a.example.net", "xn--bcher-kva.example"}
 	var data map[string][]byte
 	for _, domain := range domains {
@@ -142,7 +142,7 @@ func TestCombineDependsOnNoOrder(t *testing.T) {
 			name, share := domain.Draw(t, "domain"), map[string][]byte(nil)
 			if n := rapid.IntRange(0, 2).Draw(t, "keys"); n > 0 {
 				share = SharedData(name, Keyring{signingKey("rsa", "mail-20261123a", "rsa"), signingKey("ed", "s1.mail_x", "ed25519")}[:n], policy,
-					map[string][]byte{"mail-20261123a": privates["mail-20261123a"], "s1.mail_x": []byte(ed25519PEM)}, start)
+					map[string][]byte{"mail-20261123a": privates["mail-20261123a"], "s1.mail_x": []byte(ed25519PEM)})
 			}
 			data, shares[name] = Combine(data, name, share), share
 		}

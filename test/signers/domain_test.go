@@ -68,7 +68,7 @@ func (d *domain) pass(after time.Duration) {
 		evidence[k.Selector] = d.look(k)
 	}
 	d.ring = keys.Advance(d.ring, d.policy, evidence, d.now).Ring
-	if data := keys.SignerData(theDomain, d.ring, d.policy, d.privates, d.now); data != nil {
+	if data := keys.SignerData(theDomain, d.ring, d.policy, d.privates); data != nil {
 		d.volume.write(data)
 	}
 	d.publish()

@@ -40,7 +40,7 @@ func TestSharedSecret(t *testing.T) {
 			zone.Records += fmt.Sprintf("%s. TXT %s\n", records.DKIMSlot(domain, selector).Name, strings.Join(text, " "))
 		}
 		zones = append(zones, zone)
-		data = keys.Combine(data, domain, keys.SharedData(domain, ring, keys.Policy{}, privates, now))
+		data = keys.Combine(data, domain, keys.SharedData(domain, ring, keys.Policy{}, privates))
 	}
 	v.write(data)
 	verifier := newVerifier(t, real.BIND(t, real.Key{Name: "a-key", Secret: "YSBzZWNyZXQgb2YgdGhpcnR5LXR3byBvY3RldHMuLi4="}, zones...))

@@ -1,0 +1,6 @@
+//go:build race
+
+package simulate
+
+// race: everything takes ten times as long.
+const race = true

@@ -31,12 +31,16 @@ type watch struct {
 	listed      map[string]time.Time // when a selector was last among those to sign with
 	denied      map[string]time.Time // when a name server last answered without a selector's record
 	record      map[string]string    // the key record that a selector has, once written
+	written     []written            // the same, in their order
 	revoked     map[string]time.Time
 	compromised map[string]bool
 	foreign     map[string]string // values of others, by name
 	since       time.Time         // since when the operator's clock has not been set forward
 	forward     time.Duration     // by how much it was, in all
 }
+
+// written is a key record that the operator has written.
+type written struct{ selector, name, record string }
 
 func newWatch() watch {
 	return watch{
@@ -66,19 +70,21 @@ func (w *World) observe() {
 			v.listed[selector] = w.now
 		}
 	}
-	for selector, record := range v.record {
+	for _, k := range v.written {
 		for s := range w.names.live {
-			if !serves(s, selector, record) {
-				v.denied[selector] = w.now
+			if !serves(s, k.name, k.record) {
+				v.denied[k.selector] = w.now
 			}
 		}
 	}
 }
 
-func serves(s *server, selector, record string) bool {
-	values := s.served[selector+"._domainkey."+domain]
+func serves(s *server, name, record string) bool {
+	values := s.served[name]
 	return len(values) == 1 && values[0] == record
 }
+
+func nameOf(selector string) string { return selector + "._domainkey." + domain }
 
 // judge holds the world to what must be true at every instant.
 func (w *World) judge() {
@@ -88,8 +94,8 @@ func (w *World) judge() {
 			continue
 		}
 		for s := range w.names.live {
-			if !serves(s, m.selector, m.record) {
-				w.violated("a message signed with %s %s ago does not verify where %s is asked: it serves %s", m.selector, w.now.Sub(m.last), s.name, brief(s.served[m.name()]))
+			if !serves(s, m.name, m.record) {
+				w.violated("a message signed with %s %s ago does not verify where %s is asked: it serves %s", m.selector, w.now.Sub(m.last), s.name, brief(s.served[m.name]))
 			}
 		}
 	}
@@ -115,8 +121,8 @@ func (w *World) judge() {
 	for _, selector := range slices.Sorted(maps.Keys(v.files.private)) {
 		record := w.keys.records[v.files.private[selector]]
 		for s := range w.names.live {
-			if !serves(s, selector, record) && !v.compromised[selector] {
-				w.violated("the signer's Secret has the private key of %s, which %s does not serve: it serves %s", selector, s.name, brief(s.served[selector+"._domainkey."+domain]))
+			if !serves(s, nameOf(selector), record) && !v.compromised[selector] {
+				w.violated("the signer's Secret has the private key of %s, which %s does not serve: it serves %s", selector, s.name, brief(s.served[nameOf(selector)]))
 			}
 		}
 	}
@@ -137,8 +143,8 @@ func (v *watch) first(w *World, m *signed) {
 	}
 }
 
-// written is told of each change that the operator makes in the zone.
-func (v *watch) written(w *World, c dnsprovider.Change) {
+// change is told of each change that the operator makes in the zone.
+func (v *watch) change(w *World, c dnsprovider.Change) {
 	selector, isKey := strings.CutSuffix(c.Seen.Name, "._domainkey."+domain)
 	if !isKey {
 		return
@@ -157,11 +163,15 @@ func (v *watch) written(w *World, c dnsprovider.Change) {
 			}
 		default:
 			adds = "key"
-			if was, used := v.record[selector]; used && was != value {
+			was, used := v.record[selector]
+			if used && was != value {
 				w.violated("selector %s is used for a second key", selector)
 			}
 			if _, ended := v.revoked[selector]; ended {
 				w.violated("selector %s is used again after its revocation", selector)
+			}
+			if !used {
+				v.written = append(v.written, written{selector, c.Seen.Name, value})
 			}
 			v.record[selector], v.denied[selector] = value, w.now
 		}

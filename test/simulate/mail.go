@@ -16,13 +16,12 @@ type mail struct {
 // signed is the mail with signatures of one key.
 type signed struct {
 	selector string
+	name     string // of its record
 	private  string
 	record   string
 	first    time.Time
 	last     time.Time
 }
-
-func (s *signed) name() string { return s.selector + "._domainkey." + domain }
 
 // underWay reports whether any message may still arrive.
 func (s *signed) underWay(now time.Time) bool { return now.Before(s.last.Add(queueLife)) }
@@ -60,7 +59,7 @@ func (m *mail) note(w *World, selector, private string) *signed {
 	i := slices.IndexFunc(m.signed, func(s *signed) bool { return s.selector == selector && s.private == private })
 	if i < 0 {
 		i = len(m.signed)
-		m.signed = append(m.signed, &signed{selector: selector, private: private, record: w.keys.records[private], first: w.now})
+		m.signed = append(m.signed, &signed{selector: selector, name: nameOf(selector), private: private, record: w.keys.records[private], first: w.now})
 		w.tell("mail", "%s signs for the first time", selector)
 		w.watch.first(w, m.signed[i])
 	}
@@ -106,7 +105,7 @@ func (w *World) deliver(message []byte, by []*signed, to *receiver, sent time.Ti
 		if w.watch.compromised[s.selector] {
 			continue
 		}
-		values, ok := to.lookup(w, s.name())
+		values, ok := to.lookup(w, s.name)
 		switch {
 		case !ok && w.now.Before(sent.Add(queueLife-time.Hour)):
 			w.in(30*time.Minute, func() { w.deliver(message, by, to, sent) })

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/maildomain/maildomain-operator/keys"
 	"github.com/maildomain/maildomain-operator/probe"
 )
 
@@ -104,7 +103,7 @@ func (n *names) recover(s *server) {
 		return
 	}
 	away := n.w.now.Sub(s.since)
-	if away >= keys.SilenceLimit-time.Minute || n.w.plan.clock {
+	if away >= waitedFor-time.Minute || n.w.plan.clock {
 		s.due = len(n.changes)
 	}
 	s.failing = ""

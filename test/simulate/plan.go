@@ -13,6 +13,8 @@ const (
 	// shortestRetention is that of any world: longer than a message is on its way, as the API's
 	// documentation demands.
 	shortestRetention = 6 * 24 * time.Hour
+	// waitedFor is how long the operator waits for a name server that gives no answer.
+	waitedFor = time.Hour
 	// mounted is how long a kubelet takes at the most to bring a Secret into a volume.
 	mounted = 2 * time.Minute
 )

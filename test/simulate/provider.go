@@ -171,7 +171,7 @@ func (p *provider) apply(c dnsprovider.Change) error {
 
 // make makes the change: of the records that it names, by their handles.
 func (p *provider) make(c dnsprovider.Change) {
-	p.w.watch.written(p.w, c)
+	p.w.watch.change(p.w, c)
 	values := slices.DeleteFunc(slices.Clone(p.zone[c.Seen.Name]), func(v string) bool {
 		return slices.ContainsFunc(c.Remove, func(r dnsprovider.Record) bool { return r.Handle == v })
 	})

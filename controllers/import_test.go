@@ -291,7 +291,9 @@ func TestImportIsObserved(t *testing.T) {
 // What one selector's look has found out of silent servers, another's does not undo.
 func TestSilenceAddsUp(t *testing.T) {
 	s := &scope{now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC), book: &book{Ledger: ledger.New("example.com")}}
-	answer := func(server string, outcome probe.Outcome) probe.Answer { return probe.Answer{Server: server, Outcome: outcome} }
+	answer := func(server string, outcome probe.Outcome) probe.Answer {
+		return probe.Answer{Server: server, Outcome: outcome}
+	}
 	s.silence(sight{answers: []probe.Answer{answer("ns1", probe.ServFail), answer("ns2", probe.NXDomain)}})
 	s.silence(sight{answers: []probe.Answer{answer("ns1", probe.NXDomain), answer("ns3", probe.ServFail)}})
 	if diff := cmp.Diff(map[string]time.Time{"ns1": s.now, "ns3": s.now}, s.dkim.silent); diff != "" {

@@ -17,6 +17,8 @@ import (
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
 	"github.com/maildomain/maildomain-operator/keys"
+	"github.com/maildomain/maildomain-operator/ledger"
+	"github.com/maildomain/maildomain-operator/probe"
 	"github.com/maildomain/maildomain-operator/test/dnsserver"
 )
 
@@ -283,5 +285,18 @@ func TestImportIsObserved(t *testing.T) {
 	w.until("example-com", "ready", isReady)
 	if w.active("example-com") != "s1" {
 		t.Error(keyStates(w.get("example-com")))
+	}
+}
+
+// What one selector's look has found out of silent servers, another's does not undo.
+func TestSilenceAddsUp(t *testing.T) {
+	s := &scope{now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC), book: &book{Ledger: ledger.New("example.com")}}
+	answer := func(server string, outcome probe.Outcome) probe.Answer {
+		return probe.Answer{Server: server, Outcome: outcome}
+	}
+	s.silence(sight{answers: []probe.Answer{answer("ns1", probe.ServFail), answer("ns2", probe.NXDomain)}})
+	s.silence(sight{answers: []probe.Answer{answer("ns1", probe.NXDomain), answer("ns3", probe.ServFail)}})
+	if diff := cmp.Diff(map[string]time.Time{"ns1": s.now, "ns3": s.now}, s.dkim.silent); diff != "" {
+		t.Error(diff)
 	}
 }

@@ -113,6 +113,22 @@ func TestASharedSignersSecret(t *testing.T) {
 		t.Error("another's own Secret was written")
 	}
 
+	// To take combine back, or to set it, with the name that one has, is in conflict too.
+	for name, combine := range map[string]bool{"one": false, "three": true} {
+		before := w.get(name).Spec.DKIM.SignerSecret
+		data := w.secret(w.get(name).SignerSecretName()).Data
+		w.edit(name, func(md *v1alpha1.MailDomain) {
+			md.Spec.DKIM.SignerSecret = &v1alpha1.SignerSecret{Name: md.SignerSecretName(), Combine: ptr.To(combine)}
+		})
+		w.until(name, "in conflict", hasReason(v1alpha1.ConditionDKIMReady, v1alpha1.ReasonSecretConflict))
+		w.settles(name)
+		if diff := cmp.Diff(data, w.secret(w.get(name).SignerSecretName()).Data); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+		w.edit(name, func(md *v1alpha1.MailDomain) { md.Spec.DKIM.SignerSecret = before })
+		ready(name)
+	}
+
 	// A key that the ledger has lost is in the domain's part.
 	w.spoil("one-maildomain-ledger", "001-20261123a.pem", nil)
 	w.pass("one")

@@ -119,7 +119,10 @@ func (w *World) judge() {
 		}
 	}
 	for _, selector := range slices.Sorted(maps.Keys(v.files.private)) {
-		record := w.keys.records[v.files.private[selector]]
+		record, isKey := w.keys.records[v.files.private[selector]]
+		if !isKey {
+			continue // a person damaged it where nothing could restore it from
+		}
 		for s := range w.names.live {
 			if !serves(s, nameOf(selector), record) && !v.compromised[selector] {
 				w.violated("the signer's Secret has the private key of %s, which %s does not serve: it serves %s", selector, s.name, brief(s.served[nameOf(selector)]))

@@ -39,8 +39,8 @@ func (w *World) signAll() {
 func (w *World) sign(s *signer) (by []*signed) {
 	selectors, files := s.tables()
 	for _, selector := range selectors {
-		private, there := files.private[selector]
-		if !there {
+		private := files.private[selector]
+		if w.keys.records[private] == "" { // it is not there, or no key
 			w.deferred(s, selector)
 			return nil
 		}

@@ -115,6 +115,9 @@ func (o *operator) pass() {
 func (o *operator) stop(away time.Duration) {
 	o.down = true
 	life := o.life
+	if w := o.w; w.chance(0.4) { // users do not wait for it
+		w.in(time.Duration(w.rng.Int64N(int64(away))), pick(w.rng, w.deeds()...))
+	}
 	o.w.in(away, func() {
 		if o.life == life {
 			o.w.tell("operator", "starts")

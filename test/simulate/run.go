@@ -119,7 +119,7 @@ func (w *World) completes() {
 		w.confirm()
 		w.run(w.now.Add(12 * time.Hour))
 	}
-	w.run(w.now.Add(2 * time.Hour)) // reads of what was just removed may lag for an hour
+	w.run(w.now.Add(24 * time.Hour)) // the last writes are read back
 	md := get(w.cluster, object, &v1alpha1.MailDomain{})
 	if !meta.IsStatusConditionTrue(md.Status.Conditions, v1alpha1.ConditionReady) {
 		w.violated("not ready at the end: %s", w.status())

@@ -9,6 +9,7 @@ import (
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
 	"github.com/maildomain/maildomain-operator/keys"
+	"github.com/maildomain/maildomain-operator/probe"
 )
 
 // apply is how it all begins: a user applies a provider and a MailDomain.
@@ -62,7 +63,14 @@ func (w *World) annotate(name, value string) {
 	})
 }
 
-func (w *World) rotate() { w.annotate(v1alpha1.AnnotationRotate, stamp(w.now)) }
+// rotate asks for a rotation. It is the time at which a short silence of a name server does most.
+func (w *World) rotate() {
+	w.annotate(v1alpha1.AnnotationRotate, stamp(w.now))
+	if w.chance(0.4) {
+		lasts := w.between(2*time.Minute, waitedFor-2*time.Minute)
+		w.in(w.between(time.Second, time.Minute), func() { w.names.fail(w.anyServer(), probe.Timeout, lasts) })
+	}
+}
 
 // compromise has a key that signs be known to others. Its mail is nobody's promise any more.
 func (w *World) compromise() {
@@ -187,6 +195,7 @@ func (w *World) spoilLedger() {
 		lasts := w.between(time.Minute, 24*time.Hour)
 		w.tell("user", "damages the private key of %s in the ledger for %s", selector, lasts)
 		secret.Data[file] = []byte("damaged")
+		w.watch.spoiled = w.now
 		must(w.cluster.update(secret))
 		w.in(lasts, func() { w.mend(file, good) })
 		return

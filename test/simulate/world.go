@@ -109,8 +109,8 @@ func (w *World) step() {
 	w.judge()
 }
 
-// chance is true with the probability, and never once the world is calm.
-func (w *World) chance(p float64) bool { return !w.calm && w.rng.Float64() < p }
+// chance is true with the probability, and never in a world that is calm or quiet.
+func (w *World) chance(p float64) bool { return !w.calm && !w.plan.quiet && w.rng.Float64() < p }
 
 // between draws a duration, short ones as likely as long ones.
 func (w *World) between(low, high time.Duration) time.Duration {

@@ -58,6 +58,9 @@ func TestSeeds(t *testing.T) {
 		t.Fatalf("play it again: make simulate SEED=%d", n)
 	}
 	t.Logf("%d seeds: %+v", count, total)
+	if count < 100 {
+		return // too few to have seen everything
+	}
 	for what, n := range map[string]int{
 		"crash": total.Crashes, "failure of the provider": total.ProviderFaults, "outage": total.Outages, "rotation": total.Rotations,
 		"message": total.Delivered, "real signature": total.RealSignatures, "message of a signer that never reloads": total.ApartDeferred,

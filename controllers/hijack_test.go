@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -255,7 +256,7 @@ func (f *fort) attempt(t *testing.T, row hijack) {
 	own := a.md.Spec.Domain == a.domain && !a.moved
 	for _, effect := range f.effects[effects:] {
 		switch {
-		case effect == "patch status", own, strings.HasSuffix(effect, " "+ledgerName(a.md.Name)), effect == "DNS TXT _maildomain."+a.md.Spec.Domain:
+		case effect == "patch status", effect == "patch *v1alpha1.MailDomain "+a.md.Name, own, strings.HasSuffix(effect, " "+ledgerName(a.md.Name)), effect == "DNS TXT _maildomain."+a.md.Spec.Domain:
 		default:
 			t.Errorf("the operator made an effect: %s", effect)
 		}
@@ -493,7 +494,11 @@ func (a *attack) anew() {
 	for _, secret := range secrets.Items {
 		a.w.vanish(&secret)
 	}
-	a.w.vanish(a.w.get(a.md.Name))
+	md := &v1alpha1.MailDomain{}
+	if err := a.w.api.Get(ctx, types.NamespacedName{Namespace: a.namespace, Name: a.md.Name}, md); !apierrors.IsNotFound(err) {
+		a.w.must(err)
+		a.w.vanish(md)
+	}
 	a.w.must(a.w.api.DeleteAllOf(ctx, &v1alpha1.DNSProvider{}, in))
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: a.namespace}}
 	a.w.must(a.w.api.Delete(ctx, ns))

@@ -106,6 +106,8 @@ func TestALiveKeyIsAdopted(t *testing.T) {
 		t.Errorf("while mail is under way: %s", diff)
 	}
 	w.settles("example-com")
+	w.forward(v1alpha1.DefaultRotationRetention / 2)
+	w.pass("example-com") // its file leaves the signer's Secret
 	w.forward(v1alpha1.DefaultRotationRetention)
 	w.until("example-com", "revoked", func(*v1alpha1.MailDomain) bool { return cmp.Equal([]string{"v=DKIM1; k=rsa; p="}, w.dns.TXT(record)) })
 	w.forward(v1alpha1.DefaultRotationRetention)

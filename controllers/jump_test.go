@@ -81,9 +81,13 @@ func TestTheClockGoesForwardByItself(t *testing.T) {
 	states(old, next)
 	jump(3 * month)
 	states(old, next)
-	w.forward(v1alpha1.DefaultRotationRetention - time.Minute)
+	w.forward(v1alpha1.DefaultRotationRetention/2 - time.Minute)
 	states(old, next)
-	w.settles("example-com") // over the minute
+	w.settles("example-com") // over the minute, at which its file leaves the signer's Secret
+	w.forward(v1alpha1.DefaultRotationRetention - time.Hour)
+	states(old, next)
+	w.forward(time.Hour)
+	w.settles("example-com")
 	states(first+" Revoked", next)
 	w.forward(month)
 	w.pass("example-com")

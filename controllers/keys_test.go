@@ -548,7 +548,7 @@ func TestAnnotations(t *testing.T) {
 	}
 	for _, note := range []string{
 		fmt.Sprintf("Normal KeyActive DKIM key %s is active: new mail should carry s=%[1]s", second),
-		fmt.Sprintf("Normal KeyRetired DKIM key %s is retired: if new mail still carries s=%[1]s, reload the signer; the key is revoked after 168h0m0s", first.Selector),
+		fmt.Sprintf("Normal KeyRetired DKIM key %s is retired: if new mail still carries s=%[1]s, reload the signer within 84h0m0s: then the key's file leaves its Secret, and 168h0m0s later its record is revoked", first.Selector),
 	} {
 		if !strings.Contains(notes, note) {
 			t.Errorf("no Event says %q", note)

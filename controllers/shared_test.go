@@ -153,7 +153,7 @@ func TestASharedSignersSecret(t *testing.T) {
 	stale, err := w.r.readSigner(t.Context(), w.get("one"), "shared")
 	w.must(err)
 	w.spoil("shared", fileOf(two, "x"), []byte("X"))
-	err = w.r.putShare(t.Context(), &scope{md: w.get("one"), now: w.clock.Now()}, stale, nil)
+	err = w.r.putShare(t.Context(), &scope{md: w.get("one"), now: w.clock.Now(), book: &book{}}, stale, nil)
 	if !apierrors.IsConflict(err) {
 		t.Errorf("the tables were written over: %v", err)
 	}

@@ -18,7 +18,7 @@ import (
 func (w *world) calls(h hosted, domains, workers int) int {
 	w.t.Helper()
 	w.r.Client, w.r.Events = w.api, events.NewFakeRecorder(100*domains) // the world's own count for one worker
-	w.editProvider(func(p *v1alpha1.DNSProvider) { // the pace is of the world's clock, which stands still
+	w.editProvider(func(p *v1alpha1.DNSProvider) {                      // the pace is of the world's clock, which stands still
 		p.Spec.RateLimit = &v1alpha1.RateLimit{RequestsPerMinute: 600, Burst: ptr.To[int32](1000)}
 	})
 	h.calls()

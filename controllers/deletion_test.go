@@ -198,7 +198,7 @@ func TestDeletionWithdraws(t *testing.T) {
 	if err := w.api.Get(t.Context(), types.NamespacedName{Namespace: w.namespace, Name: "example-com-dkim"}, &corev1.Secret{}); !apierrors.IsNotFound(err) {
 		t.Errorf("the signer's Secret after half of the retention: %v", err)
 	}
-	w.clock.SetTime(retired.Add(240*time.Hour - time.Hour))
+	w.clock.SetTime(retired.Add(360*time.Hour - time.Hour)) // the retention counts from when the file left
 	w.wind("example-com")
 	if diff := cmp.Diff(public, w.dns.TXT(selector+"._domainkey.example.com")); diff != "" {
 		t.Errorf("the public key within its retention: %s", diff)
@@ -371,6 +371,7 @@ func TestCrashAtEveryWriteOfADeletion(t *testing.T) {
 		}
 		// To die after a write is to die before the next one.
 		t.Run(effect+" not yet", func(t *testing.T) {
+			t.Parallel()
 			w := prepare(t)
 			w.crashAt = n + 1
 			w.winds("example-com", "dead or over", 2*time.Hour, func() bool { return len(w.effects) > n || over(w)() })

@@ -55,7 +55,7 @@ func TestRotation(t *testing.T) {
 	}
 	r.everyoneSigns("after the reload", r.withActive)
 
-	d.pass(d.policy.Retention/2 - time.Second)
+	d.pass(d.policy.Retention - time.Second) // which counts from when the files left
 	r.verify("at the end of the retention", true, slices.Concat(before, halfway, during, late))
 	d.pass(time.Second)
 	r.verify("after the retention", false, before)

@@ -175,8 +175,9 @@ func (v *watch) change(w *World, c dnsprovider.Change) {
 			}
 			if !used {
 				v.written = append(v.written, written{selector, c.Seen.Name, value})
+				v.denied[selector] = w.now // later on see observe: a write that comes late may change nothing
 			}
-			v.record[selector], v.denied[selector] = value, w.now
+			v.record[selector] = value
 		}
 	}
 	if len(c.Remove) > 0 && adds == "" {

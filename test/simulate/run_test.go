@@ -42,6 +42,9 @@ func TestSeeds(t *testing.T) {
 	for range runtime.GOMAXPROCS(0) {
 		group.Go(func() {
 			for n := next.Add(1); n <= count && n < failed.Load(); n = next.Add(1) {
+				if n%500 == 0 {
+					t.Logf("seed %d of %d", n, count)
+				}
 				out := Run(Options{Seed: n, RSA: rsa})
 				mu.Lock()
 				total.add(out.Counts)

@@ -116,7 +116,12 @@ func (o *operator) stop(away time.Duration) {
 	o.down = true
 	life := o.life
 	if w := o.w; w.chance(0.4) { // users do not wait for it
-		w.in(time.Duration(w.rng.Int64N(int64(away))), pick(w.rng, w.deeds()...))
+		deed := pick(w.rng, w.deeds()...)
+		w.in(time.Duration(w.rng.Int64N(int64(away))), func() {
+			if !w.calm {
+				deed()
+			}
+		})
 	}
 	o.w.in(away, func() {
 		if o.life == life {

@@ -132,7 +132,7 @@ func TestBadCertificatesStayOutside(t *testing.T) {
 		"for another host":   {foreign, foreignKey, 0, "for other names"},
 		"too large":          {append(slices.Clone(good["tls.crt"]), bytes.Repeat([]byte("#\n"), 150<<10)...), good["tls.key"], 0, "larger than 256 KiB"},
 		"expired":            {other, otherKey, 100 * 365 * 24 * time.Hour, "expired"},
-		"not valid for now":  {other, otherKey, -100 * 365 * 24 * time.Hour, "not valid yet"},
+		"not valid yet":      {other, otherKey, -100 * 365 * 24 * time.Hour, "not valid yet"},
 		"an oversized key":   {good["tls.crt"], bytes.Repeat([]byte("#\n"), 150<<10), 0, "larger than 256 KiB"},
 		"a good one, as was": {good["tls.crt"], good["tls.key"], 0, ""},
 	} {

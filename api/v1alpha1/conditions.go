@@ -124,8 +124,8 @@ const (
 
 	// ReasonRotating: a rotation is under way; the active key signs. Wait.
 	ReasonRotating = "Rotating"
-	// ReasonWaitingForSigner: with confirm: Manual a retired key, whose retention has passed, waits for
-	// its revocation until the annotation maildomain.dev/signer-switched names an active or
+	// ReasonWaitingForSigner: with confirm: Manual the file of a retired key stays in the signer's Secret,
+	// and its record in DNS, until the annotation maildomain.dev/signer-switched names an active or
 	// external selector. Set it when the signer has switched; DKIMReady is True meanwhile.
 	ReasonWaitingForSigner = "WaitingForSigner"
 	// ReasonImportFailed: the key to import is missing, not labelled for import, unreadable, or not the
@@ -200,8 +200,9 @@ const (
 	// ReasonKeyActive: Event: the signer is told to sign with a DKIM key. Nothing to do, unless the signer
 	// must be reloaded.
 	ReasonKeyActive = "KeyActive"
-	// ReasonKeyRetired: Event: a DKIM key signs no more; its record stays for mail under way. Nothing to
-	// do.
+	// ReasonKeyRetired: Event: the signer is told to sign with another DKIM key; the record of this one
+	// stays for mail under way. If new mail still carries it, reload the signer in the time that the
+	// message names.
 	ReasonKeyRetired = "KeyRetired"
 	// ReasonKeyRevoked: Event: the record of a DKIM key was emptied. Nothing to do.
 	ReasonKeyRevoked = "KeyRevoked"

@@ -137,19 +137,20 @@ type DKIMRotation struct {
 	// +optional
 	Paused *bool `json:"paused,omitempty"`
 
-	// confirm is Automatic, a retired key is revoked when its retention has passed, or Manual, it
-	// also waits for the annotation maildomain.dev/signer-switched. Unset: Automatic.
+	// confirm is Automatic, a retired key's file leaves the signer's Secret after half of the
+	// retention, or Manual, it also waits for the annotation maildomain.dev/signer-switched. The
+	// retention of the public key counts from then. Unset: Automatic.
 	// +optional
 	Confirm RotationConfirm `json:"confirm,omitempty"`
 }
 
-// RotationConfirm says what the revocation of a retired key waits for.
+// RotationConfirm says what a retired key waits for before it leaves the signer's Secret.
 //
 // +kubebuilder:validation:Enum=Automatic;Manual
 type RotationConfirm string
 
 const (
-	// ConfirmAutomatic revokes when the retention has passed.
+	// ConfirmAutomatic waits for half of the retention.
 	ConfirmAutomatic RotationConfirm = "Automatic"
 	// ConfirmManual also waits until maildomain.dev/signer-switched names the new selector.
 	ConfirmManual RotationConfirm = "Manual"

@@ -77,8 +77,13 @@ func (r *Reconciler) gatherAnnouncement(ctx context.Context, s *scope, spec *v1a
 	names := make([]string, len(live))
 	for i := range live {
 		names[i] = live[i].name
-		if r.MX != nil {
-			live[i].tls, live[i].message = r.MX.Look(live[i].name)
+		if r.MX == nil {
+			continue
+		}
+		live[i].tls, live[i].message = v1alpha1.VerdictUnknown, "not probed yet"
+		if seen, known := r.MX.Look(live[i].name); known {
+			outcome, message := seen.Verdict()
+			live[i].tls, live[i].message = mxVerdicts[outcome], message
 		}
 	}
 	s.mtasts.hosts = names

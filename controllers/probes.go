@@ -26,9 +26,13 @@ type ReplicaFetcher interface {
 	FetchFrom(ctx context.Context, domain string, targets []netip.AddrPort) (probe.PolicyAnswer, error)
 }
 
-// MXProber knows whether the hosts of MX records offer STARTTLS with a certificate for their names.
+// MXProber knows what the hosts of MX records offer, as probe.MXWatch does.
 type MXProber interface {
-	// Look returns what was seen last and never waits: VerdictUnknown before the first answer and where
-	// the host can't be reached. The message is stable while nothing changes.
-	Look(host string) (tls v1alpha1.Verdict, message string)
+	// Look returns what was seen last, and never waits; known is false before the first answer.
+	Look(host string) (seen probe.MXSeen, known bool)
+}
+
+// mxVerdicts are probe's verdicts in the words of the API.
+var mxVerdicts = map[probe.MXVerdict]v1alpha1.Verdict{
+	probe.MXPass: v1alpha1.VerdictPass, probe.MXFail: v1alpha1.VerdictFail, probe.MXUnknown: v1alpha1.VerdictUnknown,
 }

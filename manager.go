@@ -68,6 +68,10 @@ type managerFlags struct {
 // new domains at a time need not wait.
 const readyKeys = 16
 
+// mxProbes is how many MX hosts are probed at the same time: few, as each answers slowly and none of them
+// is urgent.
+const mxProbes = 4
+
 func parseManagerFlags(args []string, stderr io.Writer) (managerFlags, error) {
 	var f managerFlags
 	set := flag.NewFlagSet("maildomain manager", flag.ContinueOnError)
@@ -78,7 +82,7 @@ func parseManagerFlags(args []string, stderr io.Writer) (managerFlags, error) {
 	set.StringVar(&f.snapshotDir, "snapshot-dir", "", "`directory` that mta-sts serves from; empty: none is written")
 	set.StringVar(&f.resolvers, "resolver", "", "recursive resolvers, `host:port` with commas between them; empty: those of /etc/resolv.conf")
 	set.StringVar(&f.allowPrivate, "allow-private-targets", "", "`networks` such as 10.0.0.0/8, with commas between them, that users' name servers and policy hosts may be in although they are not public")
-	set.StringVar(&f.policyRoots, "mta-sts-roots", "", "PEM `file` of the authorities that policy hosts' certificates are verified with; empty: the host's")
+	set.StringVar(&f.policyRoots, "mta-sts-roots", "", "PEM `file` of the authorities that certificates of policy hosts and MX hosts are verified with; empty: the host's")
 	set.UintVar(&f.policyPort, "mta-sts-port", 443, "`port` of policy hosts; any other is for trials, as senders use 443")
 	set.StringVar(&f.service, "mta-sts-service", "", "`Service` in the operator's namespace that leads to the replicas which serve policies: each is asked before a policy is announced; empty: none is")
 	set.BoolVar(&f.plain, "mta-sts-plain", false, "the replicas of --mta-sts-service serve HTTP, behind an Ingress that ends TLS")
@@ -197,6 +201,14 @@ func manager(ctx context.Context, args []string, stderr io.Writer) error {
 
 		DeletionGrace: f.grace,
 		Left:          countLeft(),
+	}
+	if f.starttls == "on" {
+		prober := &probe.STARTTLSProber{Resolver: resolver, Roots: roots, Port: uint16(f.smtpPort), AllowPrivate: allowed}
+		watch := probe.NewMXWatch(mxProbes, prober.Probe, clock.RealClock{}.Now)
+		if err := mgr.Add(watch); err != nil {
+			return err
+		}
+		reconciler.MX = watch
 	}
 	if f.snapshotDir != "" {
 		writer := &controllers.SnapshotWriter{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: clock.RealClock{}, Namespace: f.namespace, Dir: filepath.Clean(f.snapshotDir)}

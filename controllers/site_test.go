@@ -243,7 +243,7 @@ func TestServingEndsOnlyWithAWithdrawal(t *testing.T) {
 	w.edit("second", func(md *v1alpha1.MailDomain) {
 		md.Spec.MTASTS = &v1alpha1.MTASTSSpec{Mode: v1alpha1.MTASTSTesting, MX: []string{"mx1.example.com"}, MaxAge: &metav1.Duration{Duration: time.Hour}}
 	})
-	w.until("second", "announced", func(md *v1alpha1.MailDomain) bool { return md.Status.MTASTS != nil })
+	w.until("second", "announced", func(md *v1alpha1.MailDomain) bool { return md.Status.MTASTS != nil && md.Status.MTASTS.PolicyID != "" })
 	if got := w.siteOf("example.com").config.Data; !strings.Contains(got[sitePolicy], "testing") || got[siteTLSSecret] != "mta-sts-second" {
 		t.Errorf("the new holder's own policy: %v", got)
 	}

@@ -105,7 +105,7 @@ func (r Tombstones) finish(ctx context.Context, s *scope) (done bool, err error)
 	} else if moved {
 		t.Moved = s.now
 	}
-	due := latest(s.commitment().Until, t.Moved.Add(s.dkim.policy.Retention))
+	due := latest(ends(s.commitment()), t.Moved.Add(s.dkim.policy.Retention))
 	working := s.claim.held && (s.abandoned() || s.provider.verdict.reason != v1alpha1.ReasonProviderNotFound) && s.now.Before(due.Add(lingerLimit))
 	why := cmp.Or(s.claim.verdict.message, s.provider.verdict.message, "what has to be known before the records may go can't be found out")
 	switch {

@@ -11,7 +11,8 @@ import (
 )
 
 var (
-	seeds = flag.Uint64("seeds", 0, "how many seeds are played; 0: a few")
+	seeds = flag.Uint64("seeds", 0, "the last of the seeds that are played; 0: a few")
+	from  = flag.Uint64("from", 1, "the first of them")
 	seed  = flag.Uint64("seed", 0, "play this seed alone, and print its trace")
 )
 
@@ -37,6 +38,7 @@ func TestSeeds(t *testing.T) {
 	var next, failed atomic.Uint64
 	var mu sync.Mutex
 	var total Counts
+	next.Store(*from - 1)
 	failed.Store(count + 1)
 	var group sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
@@ -60,6 +62,7 @@ func TestSeeds(t *testing.T) {
 		show(t, n, rsa)
 		t.Fatalf("play it again: make simulate SEED=%d", n)
 	}
+	count -= *from - 1
 	t.Logf("%d seeds: %+v", count, total)
 	if count < 100 {
 		return // too few to have seen everything

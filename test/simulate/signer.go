@@ -59,6 +59,9 @@ type signer struct {
 	loaded *files
 	// apart: it never loads anew, and nobody waits for it.
 	apart bool
+	// owes: it was to load and could not, for want of a file. Whoever had it load tries again as soon
+	// as the file is there.
+	owes bool
 }
 
 func newSigners(w *World) []*signer {
@@ -99,7 +102,7 @@ func (w *World) mount(s *signer) {
 	switch {
 	case first || s.loads == prompt && w.calm:
 		w.load(s)
-	case s.loads == prompt:
+	case s.loads == prompt || s.owes:
 		w.in(w.uniform(0, 10*time.Second), func() { w.load(s) })
 	case s.loads == late:
 		w.in(w.uniform(0, shortestRetention/2-mounted-time.Minute), func() { w.load(s) })
@@ -108,10 +111,9 @@ func (w *World) mount(s *signer) {
 
 // load has the signer take in what is mounted. It refuses tables that name a file which is not there.
 func (w *World) load(s *signer) {
-	for _, selector := range s.volume.selectors {
-		if s.volume.private[selector] == "" && s.loaded != nil {
-			return
-		}
+	s.owes = slices.ContainsFunc(s.volume.selectors, func(selector string) bool { return s.volume.private[selector] == "" })
+	if s.owes && s.loaded != nil {
+		return
 	}
 	if s.loaded == nil || !slices.Equal(s.loaded.selectors, s.volume.selectors) {
 		w.tell(s.name, "loads %v (%s)", s.volume.selectors, s.reads)

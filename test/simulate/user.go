@@ -168,7 +168,8 @@ func (w *World) loseLedger() {
 			if began {
 				w.violated("a ledger was made anew in place of a lost one")
 			}
-			return // no key has signed yet: nothing was lost
+			w.cleanUp() // no key has signed yet: no more than that was lost
+			return
 		}
 		w.tell("user", "restores the ledger")
 		restored := backup.DeepCopy()
@@ -176,6 +177,26 @@ func (w *World) loseLedger() {
 		must(w.cluster.create(restored))
 	})
 }
+
+// cleanUp removes the key records of a lost ledger that the one which was made anew does not know: to
+// it they are somebody else's, and stand in the way where it chose the same selector before any server
+// had them. No key of them has signed.
+func (w *World) cleanUp() {
+	v, ledger := &w.watch, filesOf(get(w.cluster, ledgerSecret, &corev1.Secret{}))
+	v.written = slices.DeleteFunc(v.written, func(k written) bool {
+		private := ledger.private[k.selector]
+		if private == damaged || w.keys.records[private] == k.record {
+			return false
+		}
+		w.tell("user", "removes the record of %s, whose key is lost", k.selector)
+		w.provider.set(k.name, slices.DeleteFunc(slices.Clone(w.provider.zone[k.name]), func(value string) bool { return value == k.record })...)
+		delete(v.record, k.selector)
+		return true
+	})
+}
+
+// damaged is what a private key in the ledger is for a while.
+const damaged = "damaged"
 
 // spoilLedger damages one private key in the ledger, and restores it later.
 func (w *World) spoilLedger() {
@@ -189,12 +210,12 @@ func (w *World) spoilLedger() {
 		}
 		file := keys.PrivateFile(selector)
 		good := secret.Data[file]
-		if string(good) == "damaged" {
+		if string(good) == damaged {
 			continue
 		}
 		lasts := w.between(time.Minute, 24*time.Hour)
 		w.tell("user", "damages the private key of %s in the ledger for %s", selector, lasts)
-		secret.Data[file] = []byte("damaged")
+		secret.Data[file] = []byte(damaged)
 		w.watch.spoiled = w.now
 		must(w.cluster.update(secret))
 		w.in(lasts, func() { w.mend(file, good) })
@@ -209,7 +230,7 @@ func (w *World) mend(file string, good []byte) {
 		return
 	}
 	secret := get(w.cluster, ledgerSecret, &corev1.Secret{})
-	if string(secret.Data[file]) == "damaged" {
+	if string(secret.Data[file]) == damaged {
 		w.tell("user", "restores %s in the ledger", file)
 		secret.Data[file] = good
 		must(w.cluster.update(secret))

@@ -237,9 +237,10 @@ func (c *cluster) edit(change func(*v1alpha1.MailDomain)) {
 	old := get(c, object, &v1alpha1.MailDomain{})
 	next := old.DeepCopy()
 	change(next)
-	if err := c.patch(next, client.MergeFrom(old), false); err != nil {
-		panic(err)
+	if !reflect.DeepEqual(old.Spec, next.Spec) {
+		next.Generation++
 	}
+	must(c.update(next))
 }
 
 // api is the cluster as the operator reaches it.

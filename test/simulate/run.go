@@ -119,7 +119,11 @@ func (w *World) completes() {
 		w.confirm()
 		w.run(w.now.Add(12 * time.Hour))
 	}
-	w.run(w.now.Add(24 * time.Hour)) // the last writes are read back
+	w.run(w.now.Add(24 * time.Hour))
+	for last := -1; last < w.Counts.Effects; { // the last writes are read back, also those of another key's step
+		last = w.Counts.Effects
+		w.run(w.now.Add(time.Hour))
+	}
 	md := get(w.cluster, object, &v1alpha1.MailDomain{})
 	if !meta.IsStatusConditionTrue(md.Status.Conditions, v1alpha1.ConditionReady) {
 		w.violated("not ready at the end: %s", w.status())

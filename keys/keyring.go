@@ -38,6 +38,10 @@ type Key struct {
 	Revoked    time.Time `json:"revoked,omitzero"`
 	Removed    time.Time `json:"removed,omitzero"`
 
+	// Entered and Left are the turns in which it began and ended to sign; 0 in an older ledger.
+	Entered int `json:"entered,omitempty"`
+	Left    int `json:"left,omitempty"`
+
 	// Lost is since when its private half is nowhere to be found, while that is needed.
 	Lost time.Time `json:"lost,omitzero"`
 
@@ -75,9 +79,10 @@ func (k Key) Pending() bool {
 // still be asked for by a signer that has not noticed the switch.
 func (k Key) NeedsPrivate() bool { return k.Pending() || k.State() == Active }
 
-// Recall makes a key one that signs, or that has just stopped to, of which the keyring did not know so:
-// it was proven before the keyring that is known was stored.
-func (k *Key) Recall(active bool, now time.Time) {
+// Recall makes the i-th key one that signs, or that has just stopped to, of which the keyring did not
+// know so: it was proven before the keyring that is known was stored.
+func (r Keyring) Recall(i int, active bool, now time.Time) {
+	k := &r[i]
 	for _, at := range []*time.Time{&k.Published, &k.Served, &k.Propagated, &k.Active} {
 		if at.IsZero() {
 			*at = now
@@ -85,7 +90,7 @@ func (k *Key) Recall(active bool, now time.Time) {
 	}
 	k.Silent = nil
 	if !active {
-		k.Retired = now
+		k.Retired, k.Left = now, r.Turn()+1
 	}
 }
 

@@ -81,4 +81,16 @@ func TestASwitchOfSeveralKeysIsConfirmed(t *testing.T) {
 	w.restart()
 	annotate(v1alpha1.AnnotationSignerSwitched, next+"b")
 	held()
+
+	w.must(w.dns.SetTXT("google._domainkey.example.com", w.dns.TXT(next + "b._domainkey.example.com")[0]))
+	w.edit("example-com", func(md *v1alpha1.MailDomain) {
+		yes := true
+		md.Spec.DKIM.Keys, md.Spec.DKIM.External = []v1alpha1.DKIMKey{}, []v1alpha1.ExternalSelector{{Selector: "google", VerifyOnly: &yes}}
+	})
+	w.until("example-com", "left", func(md *v1alpha1.MailDomain) bool { return len(md.Status.DKIM.ActiveSelectors) == 0 })
+	w.forward(v1alpha1.DefaultRotationRetention / 2)
+	held(next + "b")
+	asks("when it signs with google and no more with that")
+	annotate(v1alpha1.AnnotationSignerSwitched, "google")
+	held()
 }

@@ -24,7 +24,7 @@ func (w *World) apply() {
 		rotation.Confirm = v1alpha1.ConfirmManual
 	}
 	list := []v1alpha1.DKIMKey{{Name: "rsa", Algorithm: v1alpha1.DKIMRSA}}
-	if !w.plan.manual && w.rng.IntN(2) == 0 {
+	if w.rng.IntN(2) == 0 {
 		list = append(list, v1alpha1.DKIMKey{Name: "ed25519", Algorithm: v1alpha1.DKIMEd25519})
 	}
 	must(w.cluster.create(&v1alpha1.MailDomain{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: object}, Spec: v1alpha1.MailDomainSpec{
@@ -82,12 +82,9 @@ func (w *World) compromise() {
 	w.annotate(v1alpha1.AnnotationCompromised, selector)
 }
 
-// changeKeys adds the second key, or takes it out. Not where a person confirms the switch: the
-// annotation names one selector, so it can't speak of two keys (docs/rotation.md).
+// changeKeys adds the second key, or takes it out.
 func (w *World) changeKeys() {
-	if w.plan.manual {
-		return
-	}
+	w.dropped++
 	w.cluster.edit(func(md *v1alpha1.MailDomain) {
 		list := &md.Spec.DKIM.Keys
 		if len(*list) == 1 {
@@ -277,10 +274,18 @@ func (w *World) confirm() {
 		w.load(s)
 	}
 	selectors := w.signers[0].loaded.selectors
-	if len(selectors) == 0 {
+	if len(selectors) == 0 || slices.ContainsFunc(w.signers, func(s *signer) bool { return !slices.Equal(s.loaded.selectors, selectors) }) {
 		return
 	}
-	w.in(w.between(time.Second, time.Hour), func() { w.annotate(v1alpha1.AnnotationSignerSwitched, selectors[0]) })
+	says, dropped := pick(w.rng, selectors...), w.dropped
+	w.in(w.between(time.Second, time.Hour), func() {
+		w.annotate(v1alpha1.AnnotationSignerSwitched, "")
+		w.in(w.uniform(cacheLag, time.Minute), func() {
+			if dropped == w.dropped { // else what he loaded is from before he took a key out himself
+				w.annotate(v1alpha1.AnnotationSignerSwitched, says)
+			}
+		})
+	})
 }
 
 // confirms has that happen now and then.

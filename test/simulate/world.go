@@ -26,6 +26,8 @@ type World struct {
 	calm  bool // faults are over
 	busy  bool // the operator makes a pass
 
+	dropped int // how often the user has changed the keys of spec
+
 	keys      *pool
 	cluster   *cluster
 	names     *names

@@ -33,7 +33,9 @@ type Outcome struct {
 // Run plays the world of a seed: how it all begins, some weeks of faults, and a rotation after them.
 func Run(o Options) Outcome {
 	rng := rand.New(rand.NewPCG(o.Seed, 0))
-	return newWorld(o, newPlan(rng), rng).play((*World).weeks)
+	p := newPlan(rng)
+	p.more(rand.New(rand.NewPCG(o.Seed, 1)))
+	return newWorld(o, p, rng).play((*World).weeks)
 }
 
 func newWorld(o Options, p plan, rng *rand.Rand) *World {

@@ -69,7 +69,7 @@ func TestSeeds(t *testing.T) {
 	}
 	for what, n := range map[string]int{
 		"crash": total.Crashes, "failure of the provider": total.ProviderFaults, "outage": total.Outages, "rotation": total.Rotations,
-		"message": total.Delivered, "real signature": total.RealSignatures, "message of a signer that never reloads": total.ApartDeferred,
+		"message": total.Delivered, "real signature": total.RealSignatures, "message of a signer that never reloads": total.ApartDeferred, "key taken over": total.Imports, "write of another domain": total.Neighbours,
 	} {
 		if n < int(count)/10 {
 			t.Errorf("%d seeds have seen %d times a %s: they prove little", count, n, what)
@@ -91,6 +91,7 @@ func (c *Counts) add(d Counts) {
 	for _, pair := range [][2]*int{
 		{&c.Steps, &d.Steps}, {&c.Passes, &d.Passes}, {&c.Effects, &d.Effects}, {&c.Crashes, &d.Crashes}, {&c.ProviderFaults, &d.ProviderFaults}, {&c.Outages, &d.Outages},
 		{&c.Rotations, &d.Rotations}, {&c.Signed, &d.Signed}, {&c.Delivered, &d.Delivered}, {&c.Deferred, &d.Deferred}, {&c.RealSignatures, &d.RealSignatures},
+		{&c.Imports, &d.Imports}, {&c.Neighbours, &d.Neighbours},
 		{&c.ApartDeferred, &d.ApartDeferred}, {&c.ApartLoadedAll, &d.ApartLoadedAll},
 	} {
 		*pair[0] += *pair[1]

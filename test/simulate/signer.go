@@ -23,8 +23,12 @@ type files struct {
 }
 
 func filesOf(s *corev1.Secret) *files {
-	f := &files{selectors: strings.Fields(string(s.Data[keys.SelectorsFile])), private: map[string]string{}}
-	for name, content := range s.Data {
+	data := s.Data
+	if s.Annotations[sharedMark] == "true" {
+		data = keys.PartOf(data, domain)
+	}
+	f := &files{selectors: strings.Fields(string(data[keys.SelectorsFile])), private: map[string]string{}}
+	for name, content := range data {
 		if selector, ok := strings.CutSuffix(name, keys.PrivateFile("")); ok {
 			f.private[selector] = string(content)
 		}
@@ -97,8 +101,11 @@ func (w *World) mount(s *signer) {
 	if !there {
 		return
 	}
-	first := s.volume == nil
-	s.volume = filesOf(secret)
+	first, volume := s.volume == nil, filesOf(secret)
+	if first && len(volume.selectors) == 0 {
+		return // a Secret of others, in which there is nothing for it yet
+	}
+	s.volume = volume
 	switch {
 	case first || s.loads == prompt && w.calm:
 		w.load(s)
@@ -109,9 +116,10 @@ func (w *World) mount(s *signer) {
 	}
 }
 
-// load has the signer take in what is mounted. It refuses tables that name a file which is not there.
+// load has the signer take in what is mounted. It refuses tables that name a file which is not there,
+// or that do not name its domain.
 func (w *World) load(s *signer) {
-	s.owes = slices.ContainsFunc(s.volume.selectors, func(selector string) bool { return s.volume.private[selector] == "" })
+	s.owes = len(s.volume.selectors) == 0 || slices.ContainsFunc(s.volume.selectors, func(selector string) bool { return s.volume.private[selector] == "" })
 	if s.owes && s.loaded != nil {
 		return
 	}

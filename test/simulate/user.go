@@ -24,13 +24,22 @@ func (w *World) apply() {
 		rotation.Confirm = v1alpha1.ConfirmManual
 	}
 	list := []v1alpha1.DKIMKey{{Name: "rsa", Algorithm: v1alpha1.DKIMRSA}}
+	if w.plan.imports {
+		w.signedBefore()
+		list[0] = v1alpha1.DKIMKey{Name: "rsa", Import: &v1alpha1.DKIMImport{SecretName: legacySecret, Key: legacyFile, Selector: legacySelector}}
+	}
+	var shared *v1alpha1.SignerSecret
+	if yes := true; w.plan.combine {
+		w.neighbourRotates()
+		shared = &v1alpha1.SignerSecret{Name: signerSecret, Combine: &yes}
+	}
 	if w.rng.IntN(2) == 0 {
 		list = append(list, v1alpha1.DKIMKey{Name: "ed25519", Algorithm: v1alpha1.DKIMEd25519})
 	}
 	must(w.cluster.create(&v1alpha1.MailDomain{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: object}, Spec: v1alpha1.MailDomainSpec{
 		Domain: domain,
 		DNS:    &v1alpha1.DNSSpec{ProviderRef: &v1alpha1.ProviderRef{Kind: v1alpha1.KindDNSProvider, Name: "dns"}},
-		DKIM:   &v1alpha1.DKIMSpec{Selector: "mail", Keys: list, Rotation: rotation},
+		DKIM:   &v1alpha1.DKIMSpec{Selector: "mail", Keys: list, Rotation: rotation, SignerSecret: shared},
 	}}))
 }
 
@@ -129,6 +138,10 @@ func (w *World) deleteSigner() {
 	}
 	w.tell("user", "deletes the signer's Secret")
 	w.watch.gone = true
+	if w.plan.combine {
+		w.neighbour = nil
+		w.in(w.between(time.Second, time.Hour), w.neighbourWrites)
+	}
 	must(w.cluster.remove(get(w.cluster, signerSecret, &corev1.Secret{})))
 }
 
@@ -141,6 +154,7 @@ func (w *World) spoilSigner() {
 	for _, selector := range filesOf(secret).selectors {
 		w.tell("user", "takes the file of %s out of the signer's Secret", selector)
 		delete(secret.Data, keys.PrivateFile(selector))
+		delete(secret.Data, sharedPrefix+keys.PrivateFile(selector))
 		w.watch.gone = true
 		must(w.cluster.update(secret))
 		return

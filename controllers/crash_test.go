@@ -213,3 +213,32 @@ func TestCrashAtEveryWriteOfASharedSecret(t *testing.T) {
 		}.dieAtEveryWrite(t)
 	})
 }
+
+// A process that dies right after it gave the signer its key may find the Secret deleted, and the key out
+// of spec, when it comes back: mail was signed with it all the same, and its record stays.
+func TestAKeyThatMayHaveSignedOutlivesItsMail(t *testing.T) {
+	w := newWorld(t)
+	w.apply("example-com", signing())
+	w.check = func() {
+		if len(w.content(theSigner)) > 0 {
+			w.check = nil
+			panic(crash{})
+		}
+	}
+	for !w.pass("example-com") {
+		if isReady(w.get("example-com")) {
+			t.Fatal("it did not die")
+		}
+		w.forward(time.Second)
+	}
+	const record = "001-20261123a._domainkey.example.com"
+	text := w.dns.TXT(record)
+	w.must(w.api.Delete(t.Context(), w.secret(theSigner)))
+	w.edit("example-com", func(md *v1alpha1.MailDomain) { md.Spec.DKIM.Keys[0].Name = "another" })
+	w.restart()
+	w.until("example-com", "ready", isReady)
+	w.settles("example-com")
+	if states := keyStates(w.get("example-com")); !slices.Contains(states, "001-20261123a Retired") || len(text) != 1 || !slices.Equal(text, w.dns.TXT(record)) {
+		t.Errorf("the keys are %v, and the record is %q, and was %q", states, w.dns.TXT(record), text)
+	}
+}

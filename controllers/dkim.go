@@ -93,6 +93,7 @@ func (r *Reconciler) decideDKIM(ctx context.Context, s *scope) error {
 	}
 	// What was seen counts from when it was seen: the pass may have begun long before.
 	out := keys.Advance(s.book.Keyring, s.dkim.policy, evidence, r.Clock.Now())
+	s.dkim.offered, s.dkim.offers = s.book.Keyring.Offer(out.Ring, s.now)
 	s.book.Keyring, s.dkim.ring, s.dkim.ignored = out.Ring, out.Ring, out.Ignored
 	for _, t := range out.Transitions {
 		note := fmt.Sprintf("DKIM key %s is %s", t.Selector, strings.ToLower(string(t.To)))

@@ -32,6 +32,7 @@ type Key struct {
 	Published  time.Time `json:"published,omitzero"`
 	Served     time.Time `json:"served,omitzero"` // since when every server that must serves it
 	Propagated time.Time `json:"propagated,omitzero"`
+	Offered    time.Time `json:"offered,omitzero"` // since when the signer's Secret may have its file
 	Active     time.Time `json:"active,omitzero"`
 	Retired    time.Time `json:"retired,omitzero"`
 	Withdrawn  time.Time `json:"withdrawn,omitzero"` // its file has left the signer's Secret: nobody signs with it any more
@@ -92,6 +93,19 @@ func (r Keyring) Recall(i int, active bool, now time.Time) {
 	if !active {
 		k.Retired, k.Left = now, r.Turn()+1
 	}
+}
+
+// Offer notes of the keys of next that begin to sign that they may do so already. It is stored before the
+// signer's Secret is written, and next after that: whatever becomes of the Secret in between, no key
+// that was in it is taken for one that never signed. news is false if all of that is known.
+func (r Keyring) Offer(next Keyring, now time.Time) (offered Keyring, news bool) {
+	offered = slices.Clone(r)
+	for i, k := range offered {
+		if j := next.Find(k.Selector); k.Pending() && k.Offered.IsZero() && j >= 0 && next[j].State() == Active {
+			offered[i].Offered, news = now, true
+		}
+	}
+	return offered, news
 }
 
 // Restart has every wait that is under way begin anew, because the clock went forward by itself: the

@@ -47,11 +47,12 @@ type Outcome struct {
 //	                         retention has passed since
 //	Revoked    → Removed     retention has passed once more
 //
-// A key that never signed, and is no longer wanted or is lost, is Removed at once. Times in the future, of
+// A key that never signed, and is no longer wanted or is lost, is Removed at once; it is Retired if it
+// was Offered. Times in the future, of
 // a clock that was set back, only make a key wait longer.
 //
 // The caller stores Ring after the signer's Secret was written from it: then a crash in
-// between makes retirement later, never earlier. A key that Ring does not know to be active and that
+// between makes retirement later, never earlier. What Offer returns is stored before. A key that Ring does not know to be active and that
 // the signer's Secret has nevertheless is Active.
 func Advance(ring Keyring, policy Policy, evidence map[string]Evidence, now time.Time) Outcome {
 	now = now.UTC().Truncate(time.Second)
@@ -111,8 +112,14 @@ func (o *Outcome) prove(k *Key, policy Policy, seen Evidence, now time.Time) {
 	}
 	if !slices.ContainsFunc(policy.Keys, func(s Spec) bool { return s.Name == k.Name }) ||
 		slices.Contains(policy.Compromised, k.Selector) || slices.Contains(policy.Lost, k.Selector) {
-		k.Removed, k.Silent = now, nil
-		o.moved(k, Removed)
+		if k.Offered.IsZero() {
+			k.Removed, k.Silent = now, nil
+			o.moved(k, Removed)
+			return
+		}
+		// It may sign: nobody knows what became of the signer's Secret.
+		k.Active, k.Retired, k.Left, k.Silent = now, now, o.turn, nil
+		o.moved(k, Retired)
 		return
 	}
 	if !seen.Standing {

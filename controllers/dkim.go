@@ -93,6 +93,7 @@ func (r *Reconciler) decideDKIM(ctx context.Context, s *scope) error {
 	}
 	// What was seen counts from when it was seen: the pass may have begun long before.
 	out := keys.Advance(s.book.Keyring, s.dkim.policy, evidence, r.Clock.Now())
+	s.dkim.offered, s.dkim.offers = s.book.Keyring.Offer(out.Ring, s.now)
 	s.book.Keyring, s.dkim.ring, s.dkim.ignored = out.Ring, out.Ring, out.Ignored
 	for _, t := range out.Transitions {
 		note := fmt.Sprintf("DKIM key %s is %s", t.Selector, strings.ToLower(string(t.To)))
@@ -108,7 +109,7 @@ func (r *Reconciler) decideDKIM(ctx context.Context, s *scope) error {
 		why := verdict{v1alpha1.ReasonRotating, "waiting for " + w.For}
 		if w.Person {
 			why.reason = v1alpha1.ReasonWaitingForSigner
-			why.message += fmt.Sprintf(": when it signs with %s, set the annotation %s to that", strings.Join(selectorsOf(out.Ring, keys.Active), " or "), v1alpha1.AnnotationSignerSwitched)
+			why.message += s.howToConfirm(w.Confirm, out.Ring)
 		}
 		s.block(v1alpha1.ConditionDKIMReady, why)
 	}
@@ -118,6 +119,28 @@ func (r *Reconciler) decideDKIM(ctx context.Context, s *scope) error {
 	}
 	s.wantKeys(out.Ring)
 	return nil
+}
+
+// howToConfirm tells the person whom a retired key waits for what to say: that the signer signs with the
+// selector; or where no key took over, with any that is left, in a word that was not there before.
+func (s *scope) howToConfirm(selector string, ring keys.Keyring) string {
+	if selector != "" {
+		return fmt.Sprintf(": when it signs with %s, set the annotation %s to that", selector, v1alpha1.AnnotationSignerSwitched)
+	}
+	left := append(selectorsOf(ring, keys.Active), s.externals()...)
+	return fmt.Sprintf(": when it signs with %s and no more with that, set the annotation %s to it, removing it first if it is there already", strings.Join(left, " or "), v1alpha1.AnnotationSignerSwitched)
+}
+
+// externals are the selectors of spec that others sign with.
+func (s *scope) externals() []string {
+	if s.md.Spec.DKIM == nil {
+		return nil
+	}
+	var list []string
+	for _, e := range s.md.Spec.DKIM.External {
+		list = append(list, e.Selector)
+	}
+	return list
 }
 
 // selectorsOf are those of the keys in the state.
@@ -173,10 +196,11 @@ func (r *Reconciler) keyPolicy(ctx context.Context, s *scope) keys.Policy {
 	if selector := s.md.Annotations[v1alpha1.AnnotationCompromised]; selector != "" {
 		p.Compromised = []string{selector}
 	}
+	if switched := s.md.Annotations[v1alpha1.AnnotationSignerSwitched]; switched != s.book.Switched.Selector {
+		s.book.Switched = keys.Confirmation{Selector: switched, Turn: s.book.Keyring.Turn()}
+	}
 	if rotation.ConfirmOrDefault() == v1alpha1.ConfirmManual && s.ending == nil {
-		switched := s.md.Annotations[v1alpha1.AnnotationSignerSwitched]
-		p.Unconfirmed = !slices.ContainsFunc(s.book.Keyring.With(keys.Active), func(k keys.Key) bool { return k.Selector == switched }) &&
-			!slices.ContainsFunc(d.External, func(e v1alpha1.ExternalSelector) bool { return e.Selector == switched })
+		p.Confirm, p.External = &s.book.Switched, s.externals()
 	}
 	switch going := len(d.KeysOrDefault()) == 0; {
 	case len(s.book.Keyring.With(keys.Active)) == 0:

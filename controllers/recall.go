@@ -50,7 +50,7 @@ func (r *Reconciler) recall(ctx context.Context, s *scope) verdict {
 			s.book.Keyring = append(s.book.Keyring, keys.Key{Name: name, Selector: selector, Algorithm: read.Algorithm, Bits: read.Bits, Record: texts[0], Imported: imported, Created: s.now})
 			i = len(s.book.Keyring) - 1
 		}
-		s.book.Keyring[i].Recall(active, s.now)
+		s.book.Keyring.Recall(i, active, s.now)
 		s.events = append(s.events, event{warning: true, reason: v1alpha1.ReasonKeyRecalled, action: "RestoreKey", note: fmt.Sprintf("the key of %s is in Secret %s and served, and the ledger did not know that: it is older than the world, and takes the key back", selector, signer.name)})
 	}
 	return verdict{}

@@ -142,6 +142,8 @@ type dkimState struct {
 	plan    []v1alpha1.PlannedChange
 	silent  map[string]time.Time // addresses without an answer about the new selector, since when
 	ignored []string             // name servers that are no longer waited for
+	offered keys.Keyring         // what is stored before the signer's Secret is written, if offers
+	offers  bool
 }
 
 type mtastsState struct {

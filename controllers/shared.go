@@ -65,13 +65,14 @@ func (r *Reconciler) putShare(ctx context.Context, s *scope, to signer, share ma
 		return client.IgnoreNotFound(err)
 	}
 	secret := to.secret
-	if secret == nil {
+	if secret == nil { // made whole: a volume must not see an empty one, in the place of one that was deleted
 		secret = &corev1.Secret{
 			ObjectMeta: metav1.ObjectMeta{
 				Namespace: s.md.Namespace, Name: to.name,
 				Labels: map[string]string{managedByLabel: managedBy}, Annotations: map[string]string{sharedAnnotation: "true"},
 			},
 			Type: corev1.SecretTypeOpaque,
+			Data: wanted,
 		}
 		if err := r.Client.Create(ctx, secret); err != nil {
 			return err
@@ -80,7 +81,7 @@ func (r *Reconciler) putShare(ctx context.Context, s *scope, to signer, share ma
 	labels, annotations := s.templateFor(to).Metadata()
 	labels, news := unclaimed(labels, secret.Labels)
 	annotations, more := unclaimed(annotations, secret.Annotations)
-	if maps.EqualFunc(wanted, secret.Data, bytes.Equal) && !news && !more {
+	if to.secret != nil && maps.EqualFunc(wanted, secret.Data, bytes.Equal) && !news && !more {
 		return nil
 	}
 	mine := maps.Clone(share)

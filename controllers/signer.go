@@ -170,6 +170,9 @@ func (r *Reconciler) writeSigner(ctx context.Context, s *scope) error {
 	if s.ending != nil && !slices.ContainsFunc(s.book.Keyring, lingers) {
 		return r.dropSigners(ctx, s)
 	}
+	if err := r.offer(ctx, s); err != nil {
+		return err
+	}
 	wanted := s.dkim.signers[0]
 	signs := len(ring.With(keys.Active)) > 0
 	if !wanted.foreign && (wanted.secret != nil || signs) { // one to say that nothing signs is not made
@@ -191,6 +194,17 @@ func (r *Reconciler) writeSigner(ctx context.Context, s *scope) error {
 		}
 	}
 	return nil
+}
+
+// offer stores which keys the signer's Secret is about to have, see keys.Offer.
+func (r *Reconciler) offer(ctx context.Context, s *scope) error {
+	if !s.dkim.offers {
+		return nil
+	}
+	next := s.book.Keyring
+	defer func() { s.book.Keyring = next }()
+	s.book.Keyring = s.dkim.offered
+	return s.book.save(ctx, r.Client)
 }
 
 // leaveSigner looks after a Secret that spec does not name any more. Its signer may still mount

@@ -32,11 +32,16 @@ type Key struct {
 	Published  time.Time `json:"published,omitzero"`
 	Served     time.Time `json:"served,omitzero"` // since when every server that must serves it
 	Propagated time.Time `json:"propagated,omitzero"`
+	Offered    time.Time `json:"offered,omitzero"` // since when the signer's Secret may have its file
 	Active     time.Time `json:"active,omitzero"`
 	Retired    time.Time `json:"retired,omitzero"`
 	Withdrawn  time.Time `json:"withdrawn,omitzero"` // its file has left the signer's Secret: nobody signs with it any more
 	Revoked    time.Time `json:"revoked,omitzero"`
 	Removed    time.Time `json:"removed,omitzero"`
+
+	// Entered and Left are the turns in which it began and ended to sign; 0 in an older ledger.
+	Entered int `json:"entered,omitempty"`
+	Left    int `json:"left,omitempty"`
 
 	// Lost is since when its private half is nowhere to be found, while that is needed.
 	Lost time.Time `json:"lost,omitzero"`
@@ -75,9 +80,10 @@ func (k Key) Pending() bool {
 // still be asked for by a signer that has not noticed the switch.
 func (k Key) NeedsPrivate() bool { return k.Pending() || k.State() == Active }
 
-// Recall makes a key one that signs, or that has just stopped to, of which the keyring did not know so:
-// it was proven before the keyring that is known was stored.
-func (k *Key) Recall(active bool, now time.Time) {
+// Recall makes the i-th key one that signs, or that has just stopped to, of which the keyring did not
+// know so: it was proven before the keyring that is known was stored.
+func (r Keyring) Recall(i int, active bool, now time.Time) {
+	k := &r[i]
 	for _, at := range []*time.Time{&k.Published, &k.Served, &k.Propagated, &k.Active} {
 		if at.IsZero() {
 			*at = now
@@ -85,8 +91,21 @@ func (k *Key) Recall(active bool, now time.Time) {
 	}
 	k.Silent = nil
 	if !active {
-		k.Retired = now
+		k.Retired, k.Left = now, r.Turn()+1
 	}
+}
+
+// Offer notes of the keys of next that begin to sign that they may do so already. It is stored before the
+// signer's Secret is written, and next after that: whatever becomes of the Secret in between, no key
+// that was in it is taken for one that never signed. news is false if all of that is known.
+func (r Keyring) Offer(next Keyring, now time.Time) (offered Keyring, news bool) {
+	offered = slices.Clone(r)
+	for i, k := range offered {
+		if j := next.Find(k.Selector); k.Pending() && k.Offered.IsZero() && j >= 0 && next[j].State() == Active {
+			offered[i].Offered, news = now, true
+		}
+	}
+	return offered, news
 }
 
 // Restart has every wait that is under way begin anew, because the clock went forward by itself: the

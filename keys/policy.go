@@ -36,8 +36,10 @@ type Policy struct {
 	RotateNow   bool     // a rotation was asked for
 	Compromised []string // selectors of keys that others know: replaced at once, no retention
 	Lost        []string // selectors of keys whose private half will not come back: replaced at once
-	// Unconfirmed holds a retired key's revocation until a person says that the signer switched.
-	Unconfirmed bool
+	// Confirm is what a person last said of the signer, where a retired key waits for that; nil: none
+	// waits. External are the selectors of others that may sign instead.
+	Confirm  *Confirmation
+	External []string
 	// Frozen keeps what signs as it is: no key starts or stops, and none that may have signed is
 	// revoked unless it is compromised. The signer's Secret can't be written, so what the signer
 	// does is not known, or nobody is to stop signing now.

@@ -18,7 +18,8 @@ type Transition struct {
 type Wait struct {
 	Selector string
 	For      string // names the selector
-	Person   bool   // only a person ends it
+	Person   bool   // only a person ends it, who confirms that the signer signs with Confirm
+	Confirm  string // a selector; "": any that signs, said anew
 }
 
 // Outcome is the answer of Advance.
@@ -28,6 +29,8 @@ type Outcome struct {
 	Waits       []Wait
 	Ignored     []string      // name servers without an answer that are, or were, no longer waited for
 	Recheck     time.Duration // when time alone moves something; 0 if it never does
+
+	turn int // the one that begins if anything begins or ends to sign
 }
 
 // Advance moves every key as far as policy, evidence (by selector) and now allow. It never
@@ -44,15 +47,16 @@ type Outcome struct {
 //	                         retention has passed since
 //	Revoked    → Removed     retention has passed once more
 //
-// A key that never signed, and is no longer wanted or is lost, is Removed at once. Times in the future, of
+// A key that never signed, and is no longer wanted or is lost, is Removed at once; it is Retired if it
+// was Offered. Times in the future, of
 // a clock that was set back, only make a key wait longer.
 //
 // The caller stores Ring after the signer's Secret was written from it: then a crash in
-// between makes retirement later, never earlier. A key that Ring does not know to be active and that
+// between makes retirement later, never earlier. What Offer returns is stored before. A key that Ring does not know to be active and that
 // the signer's Secret has nevertheless is Active.
 func Advance(ring Keyring, policy Policy, evidence map[string]Evidence, now time.Time) Outcome {
 	now = now.UTC().Truncate(time.Second)
-	out := Outcome{Ring: make(Keyring, len(ring))}
+	out := Outcome{Ring: make(Keyring, len(ring)), turn: ring.Turn() + 1}
 	for i, k := range ring {
 		k.Silent = maps.Clone(k.Silent)
 		out.Ring[i] = k
@@ -102,14 +106,20 @@ func (o *Outcome) prove(k *Key, policy Policy, seen Evidence, now time.Time) {
 	}
 	if seen.Mounted && !slices.Contains(policy.Compromised, k.Selector) {
 		// It signs: the process died between the signer's Secret and the ledger.
-		k.Propagated, k.Active = cmp.Or(k.Propagated, now), now
+		k.Propagated, k.Active, k.Entered = cmp.Or(k.Propagated, now), now, o.turn
 		o.moved(k, Active)
 		return
 	}
 	if !slices.ContainsFunc(policy.Keys, func(s Spec) bool { return s.Name == k.Name }) ||
 		slices.Contains(policy.Compromised, k.Selector) || slices.Contains(policy.Lost, k.Selector) {
-		k.Removed, k.Silent = now, nil
-		o.moved(k, Removed)
+		if k.Offered.IsZero() {
+			k.Removed, k.Silent = now, nil
+			o.moved(k, Removed)
+			return
+		}
+		// It may sign: nobody knows what became of the signer's Secret.
+		k.Active, k.Retired, k.Left, k.Silent = now, now, o.turn, nil
+		o.moved(k, Retired)
 		return
 	}
 	if !seen.Standing {
@@ -149,7 +159,7 @@ func (o *Outcome) prove(k *Key, policy Policy, seen Evidence, now time.Time) {
 		o.wait(k, "the signer's Secret, so that %s can sign", k.Selector)
 		return
 	}
-	k.Active = now
+	k.Active, k.Entered = now, o.turn
 	o.moved(k, Active)
 }
 
@@ -180,7 +190,7 @@ func (o *Outcome) retire(policy Policy, now time.Time) {
 		replaced := newest[k.Name] != i
 		dropped := !wanted(k.Name) && !slices.Contains(policy.Kept, k.Name) && (wantedSigns || len(policy.Keys) == 0)
 		if replaced || dropped {
-			k.Retired, k.Silent = now, nil
+			k.Retired, k.Left, k.Silent = now, o.turn, nil
 			o.moved(k, Retired)
 		}
 	}
@@ -227,9 +237,10 @@ func (o *Outcome) withdraw(k *Key, policy Policy, now time.Time) bool {
 		return false // what is signed with while the signer's Secret is not ours to write is not known
 	case !k.Withdrawn.IsZero():
 		return true
-	case policy.Unconfirmed:
+	case !policy.confirmed(o.Ring, *k):
 		o.wait(k, "a person to confirm that the signer has switched from %s", k.Selector)
-		o.Waits[len(o.Waits)-1].Person = true
+		last := &o.Waits[len(o.Waits)-1]
+		last.Person, last.Confirm = true, o.Ring.successor(*k)
 		return false
 	case left > 0:
 		o.recheck(left)

@@ -236,18 +236,18 @@ func TestSucceeds(t *testing.T) {
 
 func TestRevocationWaitsForAPerson(t *testing.T) {
 	p := policyFor("ed")
-	p.Unconfirmed = true
-	ring := Keyring{activeKey("ed", "a"), activeKey("ed", "b")}
-	evidence := map[string]Evidence{"a": served(), "b": served()}
+	p.Confirm = &Confirmation{}
+	ring := Keyring{activeKey("ed", "a"), newKey("ed", "b", start)}
+	evidence := map[string]Evidence{"a": served(), "b": {Mounted: true}}
 	ring = Advance(ring, p, evidence, start).Ring
 	out := Advance(ring, p, evidence, start.Add(2*keep))
-	if got := states(out.Ring); got != "a Retired, b Active" || len(out.Waits) != 1 || !out.Waits[0].Person {
+	if got := states(out.Ring); got != "a Retired, b Active" || len(out.Waits) != 1 || !out.Waits[0].Person || out.Waits[0].Confirm != "b" {
 		t.Errorf("got %s, waits %v", got, out.Waits)
 	}
 	if SignerData("example.com", out.Ring, p, map[string][]byte{"a": []byte("A")})["a.pem"] == nil {
 		t.Error("a signer that has not switched has lost the file")
 	}
-	p.Unconfirmed = false
+	p.Confirm = &Confirmation{Selector: "b"}
 	for after, want := range map[time.Duration]string{2*keep - time.Second: "a Retired, b Active", 2 * keep: "a Revoked, b Active"} {
 		ring := Advance(out.Ring, p, evidence, start.Add(keep)).Ring
 		if SignerData("example.com", ring, p, map[string][]byte{"a": []byte("A")})["a.pem"] != nil {
@@ -459,14 +459,15 @@ func TestRecall(t *testing.T) {
 	later := start.Add(day)
 	k := newKey("ed", "a", start)
 	k.Published, k.Silent = start, map[string]time.Time{"1": start}
-	k.Recall(true, later)
+	ring := Keyring{k, {Selector: "b", Entered: 4}}
+	ring.Recall(0, true, later)
 	want := Key{Name: "ed", Selector: "a", Algorithm: k.Algorithm, Record: k.Record, Created: start, Published: start, Served: later, Propagated: later, Active: later}
-	if diff := cmp.Diff(want, k); diff != "" {
+	if diff := cmp.Diff(want, ring[0]); diff != "" {
 		t.Error(diff)
 	}
-	k.Recall(false, later.Add(day))
-	want.Retired = later.Add(day)
-	if diff := cmp.Diff(want, k); diff != "" {
+	ring.Recall(0, false, later.Add(day))
+	want.Retired, want.Left = later.Add(day), 5 // no word that is known yet speaks of it
+	if diff := cmp.Diff(want, ring[0]); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -2,7 +2,8 @@ package keys
 
 import (
 	"crypto/ed25519"
-	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/base64"
 	"encoding/pem"
 	"fmt"
@@ -84,11 +85,29 @@ func domainOf(line string) string {
 // (RFC 8032 §5.1.5) in base64. Its PEM reader takes RSA alone.
 func rspamdKey(private []byte) []byte {
 	if block, _ := pem.Decode(private); block != nil {
-		if key, err := x509.ParsePKCS8PrivateKey(block.Bytes); err == nil {
-			if key, ok := key.(ed25519.PrivateKey); ok {
-				return []byte(base64.StdEncoding.EncodeToString(key.Seed()))
-			}
+		if seed := ed25519Seed(block.Bytes); seed != nil {
+			return []byte(base64.StdEncoding.EncodeToString(seed))
 		}
 	}
 	return private
 }
+
+// ed25519Seed reads the seed out of a PKCS #8 key (RFC 8410 §7), nil if it is of another algorithm. It
+// does without crypto/x509, which computes the public half too, at most of the cost of a pass.
+func ed25519Seed(der []byte) []byte {
+	var key struct {
+		Version   int
+		Algorithm pkix.AlgorithmIdentifier
+		Private   []byte
+	}
+	var seed []byte
+	if rest, err := asn1.Unmarshal(der, &key); err != nil || len(rest) > 0 || !key.Algorithm.Algorithm.Equal(oidEd25519) {
+		return nil
+	}
+	if rest, err := asn1.Unmarshal(key.Private, &seed); err != nil || len(rest) > 0 || len(seed) != ed25519.SeedSize {
+		return nil
+	}
+	return seed
+}
+
+var oidEd25519 = asn1.ObjectIdentifier{1, 3, 101, 112}

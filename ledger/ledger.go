@@ -49,6 +49,9 @@ type Ledger struct {
 	// anew from then.
 	Jumped time.Time `json:"jumped,omitzero"`
 
+	// Switched is what a person last said of the signer.
+	Switched keys.Confirmation `json:"switched,omitzero"`
+
 	// Handled holds the annotation values that were acted on, by annotation.
 	Handled map[string]string `json:"handled,omitempty"`
 }

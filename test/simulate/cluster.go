@@ -1,9 +1,11 @@
 package simulate
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strconv"
@@ -27,7 +29,8 @@ type cluster struct {
 	version int
 	// before is what the operator's cache may still show of an object that was changed: MailDomains
 	// and providers are read from a cache, Secrets and ConfigMaps past it.
-	before map[string]older
+	before  map[string]older
+	holders holders
 }
 
 // older is an object as it was until a time.
@@ -40,7 +43,7 @@ type older struct {
 const cacheLag = 2 * time.Second
 
 func newCluster(w *World) *cluster {
-	return &cluster{w: w, objects: map[string]client.Object{}, before: map[string]older{}}
+	return &cluster{w: w, objects: map[string]client.Object{}, before: map[string]older{}, holders: holders{}}
 }
 
 func at(kind string, key types.NamespacedName) string { return kind + " " + key.String() }
@@ -85,6 +88,10 @@ func (c *cluster) create(o client.Object) error {
 	o.SetUID(types.UID("uid-" + strconv.Itoa(c.version+1)))
 	o.SetGeneration(1)
 	o.SetCreationTimestamp(metav1.NewTime(c.w.now))
+	if secret, ok := o.(*corev1.Secret); ok && secret.Name == signerSecret {
+		c.holders = holders{}
+		c.holders.hold("", secret.Data)
+	}
 	c.store(o)
 	if kindOf(o) != "ConfigMap" { // what the operator creates of these is no news to it
 		c.changed(placeOf(o), o)
@@ -101,6 +108,11 @@ func (c *cluster) update(o client.Object) error {
 		return apierrors.NewNotFound(resource(o), o.GetName())
 	case o.GetResourceVersion() != "" && o.GetResourceVersion() != was.GetResourceVersion():
 		return apierrors.NewConflict(resource(o), o.GetName(), fmt.Errorf("it is at version %s", was.GetResourceVersion()))
+	}
+	if secret, ok := o.(*corev1.Secret); ok && secret.Name == signerSecret {
+		news := maps.Clone(secret.Data)
+		maps.DeleteFunc(news, func(name string, content []byte) bool { return bytes.Equal(content, was.(*corev1.Secret).Data[name]) })
+		c.holders.hold("", news)
 	}
 	c.store(o)
 	c.changed(placeOf(o), o)
@@ -209,6 +221,9 @@ func (c *cluster) changed(place string, o client.Object) {
 		if o.Name == signerSecret {
 			current, _ := c.objects[place].(*corev1.Secret)
 			c.w.watch.signer(c.w, current)
+			if current != nil {
+				c.w.keepsOff(current)
+			}
 			c.w.mountAll()
 		}
 	}
@@ -237,9 +252,10 @@ func (c *cluster) edit(change func(*v1alpha1.MailDomain)) {
 	old := get(c, object, &v1alpha1.MailDomain{})
 	next := old.DeepCopy()
 	change(next)
-	if err := c.patch(next, client.MergeFrom(old), false); err != nil {
-		panic(err)
+	if !reflect.DeepEqual(old.Spec, next.Spec) {
+		next.Generation++
 	}
+	must(c.update(next))
 }
 
 // api is the cluster as the operator reaches it.
@@ -268,8 +284,17 @@ func (a api) Update(_ context.Context, o client.Object, _ ...client.UpdateOption
 }
 
 // Patch implements client.Client.
-func (a api) Patch(_ context.Context, o client.Object, p client.Patch, _ ...client.PatchOption) error {
-	return a.write("patch", o, func() error { return a.patch(o, p, false) })
+func (a api) Patch(_ context.Context, o client.Object, p client.Patch, options ...client.PatchOption) error {
+	return a.write("patch", o, func() error {
+		if p.Type() != types.ApplyPatchType {
+			return a.patch(o, p, false)
+		}
+		body, err := p.Data(o)
+		if err != nil {
+			return err
+		}
+		return a.apply(o, body, (&client.PatchOptions{}).ApplyOptions(options).FieldManager)
+	})
 }
 
 // Delete implements client.Client.

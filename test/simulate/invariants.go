@@ -56,7 +56,7 @@ func (v *watch) signer(w *World, secret *corev1.Secret) {
 		return
 	}
 	v.files = filesOf(secret)
-	if v.gone && !slices.ContainsFunc(v.files.selectors, func(s string) bool { return v.files.private[s] == "" }) {
+	if v.gone && (len(v.files.selectors) > 0 || !v.began) && !slices.ContainsFunc(v.files.selectors, func(s string) bool { return v.files.private[s] == "" }) {
 		v.gone, v.spoiled = false, w.now
 	}
 	w.tell("cluster", "the signer's Secret lists %v and has %v", v.files.selectors, slices.Sorted(maps.Keys(v.files.private)))

@@ -29,8 +29,11 @@ func (s *signed) underWay(now time.Time) bool { return now.Before(s.last.Add(que
 // signAll has every signer sign a message.
 func (w *World) signAll() {
 	for _, s := range w.signers {
-		if s.volume != nil {
+		switch {
+		case s.volume != nil:
 			w.sign(s)
+		case w.legacy != "":
+			w.signBefore()
 		}
 	}
 }

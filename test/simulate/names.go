@@ -59,6 +59,15 @@ func newNames(w *World) *names {
 // pace draws how fast the server takes over changes, until it is drawn again.
 func (n *names) pace(s *server) { s.lag = n.w.between(time.Second, n.w.plan.slowest) }
 
+// stands has all servers serve a value from the beginning.
+func (n *names) stands(name, value string) {
+	n.changes = append(n.changes, change{name, []string{value}})
+	for _, s := range n.servers {
+		s.due = len(n.changes)
+		n.catchUp(s)
+	}
+}
+
 // changed is called when the zone at the provider has changed.
 func (n *names) changed(name string, values []string) {
 	n.changes = append(n.changes, change{name, slices.Clone(values)})

@@ -31,6 +31,8 @@ type plan struct {
 	manual              bool // confirm: Manual
 	apart               bool // one signer never reloads although nobody waits for it
 	clock               bool // the operator's clock is set
+	imports             bool // the first key is one that has signed before
+	combine             bool // the signer's Secret is one that several domains share
 	days                int  // of faults
 
 	crash, fault, pause float64 // for each effect, or call to the provider
@@ -71,6 +73,11 @@ func newPlan(r *rand.Rand) plan {
 	}
 	p.apart = !p.manual && r.IntN(8) == 0
 	return p
+}
+
+// more draws what came later to the worlds, so that a seed of before is what it was.
+func (p *plan) more(r *rand.Rand) {
+	p.imports, p.combine = r.IntN(6) == 0, r.IntN(6) == 0
 }
 
 // quietPlan is a world in which nothing goes wrong by itself.

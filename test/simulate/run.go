@@ -33,7 +33,9 @@ type Outcome struct {
 // Run plays the world of a seed: how it all begins, some weeks of faults, and a rotation after them.
 func Run(o Options) Outcome {
 	rng := rand.New(rand.NewPCG(o.Seed, 0))
-	return newWorld(o, newPlan(rng), rng).play((*World).weeks)
+	p := newPlan(rng)
+	p.more(rand.New(rand.NewPCG(o.Seed, 1)))
+	return newWorld(o, p, rng).play((*World).weeks)
 }
 
 func newWorld(o Options, p plan, rng *rand.Rand) *World {
@@ -119,7 +121,11 @@ func (w *World) completes() {
 		w.confirm()
 		w.run(w.now.Add(12 * time.Hour))
 	}
-	w.run(w.now.Add(24 * time.Hour)) // the last writes are read back
+	w.run(w.now.Add(24 * time.Hour))
+	for last := -1; last < w.Counts.Effects; { // the last writes are read back, also those of another key's step
+		last = w.Counts.Effects
+		w.run(w.now.Add(time.Hour))
+	}
 	md := get(w.cluster, object, &v1alpha1.MailDomain{})
 	if !meta.IsStatusConditionTrue(md.Status.Conditions, v1alpha1.ConditionReady) {
 		w.violated("not ready at the end: %s", w.status())

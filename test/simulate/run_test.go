@@ -11,7 +11,8 @@ import (
 )
 
 var (
-	seeds = flag.Uint64("seeds", 0, "how many seeds are played; 0: a few")
+	seeds = flag.Uint64("seeds", 0, "the last of the seeds that are played; 0: a few")
+	from  = flag.Uint64("from", 1, "the first of them")
 	seed  = flag.Uint64("seed", 0, "play this seed alone, and print its trace")
 )
 
@@ -37,6 +38,7 @@ func TestSeeds(t *testing.T) {
 	var next, failed atomic.Uint64
 	var mu sync.Mutex
 	var total Counts
+	next.Store(*from - 1)
 	failed.Store(count + 1)
 	var group sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
@@ -60,13 +62,14 @@ func TestSeeds(t *testing.T) {
 		show(t, n, rsa)
 		t.Fatalf("play it again: make simulate SEED=%d", n)
 	}
+	count -= *from - 1
 	t.Logf("%d seeds: %+v", count, total)
 	if count < 100 {
 		return // too few to have seen everything
 	}
 	for what, n := range map[string]int{
 		"crash": total.Crashes, "failure of the provider": total.ProviderFaults, "outage": total.Outages, "rotation": total.Rotations,
-		"message": total.Delivered, "real signature": total.RealSignatures, "message of a signer that never reloads": total.ApartDeferred,
+		"message": total.Delivered, "real signature": total.RealSignatures, "message of a signer that never reloads": total.ApartDeferred, "key taken over": total.Imports, "write of another domain": total.Neighbours,
 	} {
 		if n < int(count)/10 {
 			t.Errorf("%d seeds have seen %d times a %s: they prove little", count, n, what)
@@ -88,6 +91,7 @@ func (c *Counts) add(d Counts) {
 	for _, pair := range [][2]*int{
 		{&c.Steps, &d.Steps}, {&c.Passes, &d.Passes}, {&c.Effects, &d.Effects}, {&c.Crashes, &d.Crashes}, {&c.ProviderFaults, &d.ProviderFaults}, {&c.Outages, &d.Outages},
 		{&c.Rotations, &d.Rotations}, {&c.Signed, &d.Signed}, {&c.Delivered, &d.Delivered}, {&c.Deferred, &d.Deferred}, {&c.RealSignatures, &d.RealSignatures},
+		{&c.Imports, &d.Imports}, {&c.Neighbours, &d.Neighbours},
 		{&c.ApartDeferred, &d.ApartDeferred}, {&c.ApartLoadedAll, &d.ApartLoadedAll},
 	} {
 		*pair[0] += *pair[1]

@@ -23,8 +23,12 @@ type files struct {
 }
 
 func filesOf(s *corev1.Secret) *files {
-	f := &files{selectors: strings.Fields(string(s.Data[keys.SelectorsFile])), private: map[string]string{}}
-	for name, content := range s.Data {
+	data := s.Data
+	if s.Annotations[sharedMark] == "true" {
+		data = keys.PartOf(data, domain)
+	}
+	f := &files{selectors: strings.Fields(string(data[keys.SelectorsFile])), private: map[string]string{}}
+	for name, content := range data {
 		if selector, ok := strings.CutSuffix(name, keys.PrivateFile("")); ok {
 			f.private[selector] = string(content)
 		}
@@ -59,6 +63,9 @@ type signer struct {
 	loaded *files
 	// apart: it never loads anew, and nobody waits for it.
 	apart bool
+	// owes: it was to load and could not, for want of a file. Whoever had it load tries again as soon
+	// as the file is there.
+	owes bool
 }
 
 func newSigners(w *World) []*signer {
@@ -94,24 +101,27 @@ func (w *World) mount(s *signer) {
 	if !there {
 		return
 	}
-	first := s.volume == nil
-	s.volume = filesOf(secret)
+	first, volume := s.volume == nil, filesOf(secret)
+	if first && len(volume.selectors) == 0 {
+		return // a Secret of others, in which there is nothing for it yet
+	}
+	s.volume = volume
 	switch {
 	case first || s.loads == prompt && w.calm:
 		w.load(s)
-	case s.loads == prompt:
+	case s.loads == prompt || s.owes:
 		w.in(w.uniform(0, 10*time.Second), func() { w.load(s) })
 	case s.loads == late:
 		w.in(w.uniform(0, shortestRetention/2-mounted-time.Minute), func() { w.load(s) })
 	}
 }
 
-// load has the signer take in what is mounted. It refuses tables that name a file which is not there.
+// load has the signer take in what is mounted. It refuses tables that name a file which is not there,
+// or that do not name its domain.
 func (w *World) load(s *signer) {
-	for _, selector := range s.volume.selectors {
-		if s.volume.private[selector] == "" && s.loaded != nil {
-			return
-		}
+	s.owes = len(s.volume.selectors) == 0 || slices.ContainsFunc(s.volume.selectors, func(selector string) bool { return s.volume.private[selector] == "" })
+	if s.owes && s.loaded != nil {
+		return
 	}
 	if s.loaded == nil || !slices.Equal(s.loaded.selectors, s.volume.selectors) {
 		w.tell(s.name, "loads %v (%s)", s.volume.selectors, s.reads)

@@ -24,13 +24,22 @@ func (w *World) apply() {
 		rotation.Confirm = v1alpha1.ConfirmManual
 	}
 	list := []v1alpha1.DKIMKey{{Name: "rsa", Algorithm: v1alpha1.DKIMRSA}}
-	if !w.plan.manual && w.rng.IntN(2) == 0 {
+	if w.plan.imports {
+		w.signedBefore()
+		list[0] = v1alpha1.DKIMKey{Name: "rsa", Import: &v1alpha1.DKIMImport{SecretName: legacySecret, Key: legacyFile, Selector: legacySelector}}
+	}
+	var shared *v1alpha1.SignerSecret
+	if yes := true; w.plan.combine {
+		w.neighbourRotates()
+		shared = &v1alpha1.SignerSecret{Name: signerSecret, Combine: &yes}
+	}
+	if w.rng.IntN(2) == 0 {
 		list = append(list, v1alpha1.DKIMKey{Name: "ed25519", Algorithm: v1alpha1.DKIMEd25519})
 	}
 	must(w.cluster.create(&v1alpha1.MailDomain{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: object}, Spec: v1alpha1.MailDomainSpec{
 		Domain: domain,
 		DNS:    &v1alpha1.DNSSpec{ProviderRef: &v1alpha1.ProviderRef{Kind: v1alpha1.KindDNSProvider, Name: "dns"}},
-		DKIM:   &v1alpha1.DKIMSpec{Selector: "mail", Keys: list, Rotation: rotation},
+		DKIM:   &v1alpha1.DKIMSpec{Selector: "mail", Keys: list, Rotation: rotation, SignerSecret: shared},
 	}}))
 }
 
@@ -82,12 +91,9 @@ func (w *World) compromise() {
 	w.annotate(v1alpha1.AnnotationCompromised, selector)
 }
 
-// changeKeys adds the second key, or takes it out. Not where a person confirms the switch: the
-// annotation names one selector, so it can't speak of two keys (docs/rotation.md).
+// changeKeys adds the second key, or takes it out.
 func (w *World) changeKeys() {
-	if w.plan.manual {
-		return
-	}
+	w.dropped++
 	w.cluster.edit(func(md *v1alpha1.MailDomain) {
 		list := &md.Spec.DKIM.Keys
 		if len(*list) == 1 {
@@ -132,6 +138,10 @@ func (w *World) deleteSigner() {
 	}
 	w.tell("user", "deletes the signer's Secret")
 	w.watch.gone = true
+	if w.plan.combine {
+		w.neighbour = nil
+		w.in(w.between(time.Second, time.Hour), w.neighbourWrites)
+	}
 	must(w.cluster.remove(get(w.cluster, signerSecret, &corev1.Secret{})))
 }
 
@@ -144,6 +154,7 @@ func (w *World) spoilSigner() {
 	for _, selector := range filesOf(secret).selectors {
 		w.tell("user", "takes the file of %s out of the signer's Secret", selector)
 		delete(secret.Data, keys.PrivateFile(selector))
+		delete(secret.Data, sharedPrefix+keys.PrivateFile(selector))
 		w.watch.gone = true
 		must(w.cluster.update(secret))
 		return
@@ -168,7 +179,8 @@ func (w *World) loseLedger() {
 			if began {
 				w.violated("a ledger was made anew in place of a lost one")
 			}
-			return // no key has signed yet: nothing was lost
+			w.cleanUp() // no key has signed yet: no more than that was lost
+			return
 		}
 		w.tell("user", "restores the ledger")
 		restored := backup.DeepCopy()
@@ -176,6 +188,26 @@ func (w *World) loseLedger() {
 		must(w.cluster.create(restored))
 	})
 }
+
+// cleanUp removes the key records of a lost ledger that the one which was made anew does not know: to
+// it they are somebody else's, and stand in the way where it chose the same selector before any server
+// had them. No key of them has signed.
+func (w *World) cleanUp() {
+	v, ledger := &w.watch, filesOf(get(w.cluster, ledgerSecret, &corev1.Secret{}))
+	v.written = slices.DeleteFunc(v.written, func(k written) bool {
+		private := ledger.private[k.selector]
+		if private == damaged || w.keys.records[private] == k.record {
+			return false
+		}
+		w.tell("user", "removes the record of %s, whose key is lost", k.selector)
+		w.provider.set(k.name, slices.DeleteFunc(slices.Clone(w.provider.zone[k.name]), func(value string) bool { return value == k.record })...)
+		delete(v.record, k.selector)
+		return true
+	})
+}
+
+// damaged is what a private key in the ledger is for a while.
+const damaged = "damaged"
 
 // spoilLedger damages one private key in the ledger, and restores it later.
 func (w *World) spoilLedger() {
@@ -189,12 +221,12 @@ func (w *World) spoilLedger() {
 		}
 		file := keys.PrivateFile(selector)
 		good := secret.Data[file]
-		if string(good) == "damaged" {
+		if string(good) == damaged {
 			continue
 		}
 		lasts := w.between(time.Minute, 24*time.Hour)
 		w.tell("user", "damages the private key of %s in the ledger for %s", selector, lasts)
-		secret.Data[file] = []byte("damaged")
+		secret.Data[file] = []byte(damaged)
 		w.watch.spoiled = w.now
 		must(w.cluster.update(secret))
 		w.in(lasts, func() { w.mend(file, good) })
@@ -209,7 +241,7 @@ func (w *World) mend(file string, good []byte) {
 		return
 	}
 	secret := get(w.cluster, ledgerSecret, &corev1.Secret{})
-	if string(secret.Data[file]) == "damaged" {
+	if string(secret.Data[file]) == damaged {
 		w.tell("user", "restores %s in the ledger", file)
 		secret.Data[file] = good
 		must(w.cluster.update(secret))
@@ -256,10 +288,18 @@ func (w *World) confirm() {
 		w.load(s)
 	}
 	selectors := w.signers[0].loaded.selectors
-	if len(selectors) == 0 {
+	if len(selectors) == 0 || slices.ContainsFunc(w.signers, func(s *signer) bool { return !slices.Equal(s.loaded.selectors, selectors) }) {
 		return
 	}
-	w.in(w.between(time.Second, time.Hour), func() { w.annotate(v1alpha1.AnnotationSignerSwitched, selectors[0]) })
+	says, dropped := pick(w.rng, selectors...), w.dropped
+	w.in(w.between(time.Second, time.Hour), func() {
+		w.annotate(v1alpha1.AnnotationSignerSwitched, "")
+		w.in(w.uniform(cacheLag, time.Minute), func() {
+			if dropped == w.dropped { // else what he loaded is from before he took a key out himself
+				w.annotate(v1alpha1.AnnotationSignerSwitched, says)
+			}
+		})
+	})
 }
 
 // confirms has that happen now and then.

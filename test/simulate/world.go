@@ -26,6 +26,10 @@ type World struct {
 	calm  bool // faults are over
 	busy  bool // the operator makes a pass
 
+	legacy    string            // the private key that signed before; "": none did
+	neighbour map[string][]byte // the other domain's part of the signer's Secret; nil: not to be judged
+	dropped   int               // how often the user has changed the keys of spec
+
 	keys      *pool
 	cluster   *cluster
 	names     *names
@@ -42,6 +46,7 @@ type World struct {
 type Counts struct {
 	Steps, Passes, Effects, Crashes, ProviderFaults, Outages int
 	Rotations, Signed, Delivered, Deferred, RealSignatures   int
+	Imports, Neighbours                                      int // keys taken over, and writes of another domain
 	// Apart: mail of signers that never reload although nobody holds the rotation up for them.
 	ApartDeferred, ApartLoadedAll int
 }

@@ -55,21 +55,32 @@ func loadManifest(dir string, content []byte, previous *Snapshot) (*Snapshot, er
 			}
 			continue
 		}
-		s := &site{entry: e}
-		if s.policy, err = snapshot.object(dir, e.Policy, maxPolicySize, previous); err != nil {
-			return nil, fmt.Errorf("policy of %s: %w", e.Domain, err)
-		}
-		if e.Certificate != "" {
-			if s.certificatePEM, err = snapshot.object(dir, e.Certificate, MaxPEMSize, previous); err != nil {
-				return nil, fmt.Errorf("certificate of %s: %w", e.Domain, err)
-			}
-			if s.privateKeyPEM, err = snapshot.object(dir, e.PrivateKey, MaxPEMSize, previous); err != nil {
-				return nil, fmt.Errorf("private key of %s: %w", e.Domain, err)
-			}
+		s, err := loadSite(snapshot, dir, e, previous)
+		if err != nil {
+			return nil, err
 		}
 		snapshot.hosts[hostPrefix+e.Domain] = s
 	}
 	return snapshot, nil
+}
+
+// loadSite takes the objects of a site into the snapshot.
+func loadSite(snapshot *Snapshot, dir string, e entry, previous *Snapshot) (*site, error) {
+	s := &site{entry: e}
+	var err error
+	if s.policy, err = snapshot.object(dir, e.Policy, maxPolicySize, previous); err != nil {
+		return nil, fmt.Errorf("policy of %s: %w", e.Domain, err)
+	}
+	if e.Certificate == "" {
+		return s, nil
+	}
+	if s.certificatePEM, err = snapshot.object(dir, e.Certificate, MaxPEMSize, previous); err != nil {
+		return nil, fmt.Errorf("certificate of %s: %w", e.Domain, err)
+	}
+	if s.privateKeyPEM, err = snapshot.object(dir, e.PrivateKey, MaxPEMSize, previous); err != nil {
+		return nil, fmt.Errorf("private key of %s: %w", e.Domain, err)
+	}
+	return s, nil
 }
 
 // object is the content with the digest d: as already loaded, or read and verified.

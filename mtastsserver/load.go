@@ -49,7 +49,7 @@ func loadManifest(dir string, content []byte, previous *Snapshot) (*Snapshot, er
 	snapshot := &Snapshot{hosts: make(map[string]*site, len(m.sites)), objects: make(map[digest][]byte)}
 	for _, e := range m.sites {
 		if old := previous.site(hostPrefix + e.Domain); old != nil && old.entry == e {
-			snapshot.hosts[hostPrefix+e.Domain] = old
+			snapshot.add(old)
 			for _, d := range e.objects() {
 				snapshot.objects[d] = previous.objects[d]
 			}
@@ -59,9 +59,16 @@ func loadManifest(dir string, content []byte, previous *Snapshot) (*Snapshot, er
 		if err != nil {
 			return nil, err
 		}
-		snapshot.hosts[hostPrefix+e.Domain] = s
+		snapshot.add(s)
 	}
 	return snapshot, nil
+}
+
+func (s *Snapshot) add(h *site) {
+	s.hosts[hostPrefix+h.Domain] = h
+	if !h.notAfter.IsZero() && (s.firstExpiry.IsZero() || h.notAfter.Before(s.firstExpiry)) {
+		s.firstExpiry = h.notAfter
+	}
 }
 
 // loadSite takes the objects of a site into the snapshot.
@@ -80,6 +87,7 @@ func loadSite(snapshot *Snapshot, dir string, e entry, previous *Snapshot) (*sit
 	if s.privateKeyPEM, err = snapshot.object(dir, e.PrivateKey, MaxPEMSize, previous); err != nil {
 		return nil, fmt.Errorf("private key of %s: %w", e.Domain, err)
 	}
+	s.notAfter = notAfterOf(s.certificatePEM)
 	return s, nil
 }
 

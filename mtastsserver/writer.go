@@ -34,7 +34,8 @@ type Writer struct {
 	// Objects that the manifest in place names and sites does not, and those of the one before it.
 	released, outgoing map[digest]bool
 
-	changed  bool        // Commit has something to do
+	changed  bool        // Commit may have something to do
+	sum      digest      // of the manifest in place
 	manifest os.FileInfo // the manifest in place; nil: none, or one that can't be read
 	torn     bool        // it can't be read, so what its readers need is not known
 	swept    bool        // what earlier Writers left behind is gone
@@ -75,7 +76,7 @@ func OpenWriter(dir string) (*Writer, error) {
 			w.released[d] = true
 		}
 	}
-	w.changed = len(w.sites) < len(standing.sites)
+	w.changed, w.sum = len(w.sites) < len(standing.sites), digestOf(content)
 	w.manifest, err = os.Stat(filepath.Join(dir, manifestName))
 	return w, err
 }
@@ -213,6 +214,10 @@ func (w *Writer) Commit() error {
 	if err != nil {
 		return err
 	}
+	if digestOf(encoded) == w.sum {
+		w.changed = false // it was changed back
+		return nil
+	}
 	if err := syncDir(w.objects()); err != nil {
 		return err
 	}
@@ -222,7 +227,7 @@ func (w *Writer) Commit() error {
 	if w.manifest, err = os.Stat(filepath.Join(w.dir, manifestName)); err != nil {
 		return err
 	}
-	w.changed = false
+	w.changed, w.sum = false, digestOf(encoded)
 	return w.clean()
 }
 

@@ -15,6 +15,7 @@ const usage = `usage: maildomain <command> [flags]
 
   manager   publish, rotate, serve and prove what MailDomains state
   mta-sts   serve MTA-STS policies over HTTPS from the manager's snapshot
+  snapshot  write that snapshot and nothing else, for policy servers apart from the manager
 
 "maildomain <command> -h" lists the flags.
 `
@@ -36,8 +37,10 @@ func run(ctx context.Context, args []string, stderr io.Writer) error {
 			return manager(ctx, args[1:], stderr)
 		case "mta-sts":
 			return mtaSTS(ctx, args[1:], stderr)
+		case "snapshot":
+			return snapshot(ctx, args[1:], stderr)
 		}
 	}
 	_, _ = io.WriteString(stderr, usage)
-	return fmt.Errorf("no such command: want manager or mta-sts")
+	return fmt.Errorf("no such command: want manager, mta-sts or snapshot")
 }

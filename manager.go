@@ -144,16 +144,24 @@ func manager(ctx context.Context, args []string, stderr io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("--mta-sts-roots: %w", err)
 	}
-	config, err := clientcmd.BuildConfigFromFlags("", f.kubeconfig)
+	cluster, err := clientcmd.BuildConfigFromFlags("", f.kubeconfig)
 	if err != nil {
 		return fmt.Errorf("reaching the cluster: %w", err)
+	}
+	mapper, err := reach(ctx, cluster)
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err != nil {
+		return err
 	}
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		return err
 	}
-	mgr, err := ctrl.NewManager(config, ctrl.Options{
+	mgr, err := ctrl.NewManager(cluster, ctrl.Options{
 		Scheme:                        scheme,
+		MapperProvider:                mapper,
 		Logger:                        log.Log,
 		Metrics:                       server.Options{BindAddress: f.metrics},
 		HealthProbeBindAddress:        f.health,
@@ -161,6 +169,7 @@ func manager(ctx context.Context, args []string, stderr io.Writer) error {
 		LeaderElectionID:              "maildomain-operator",
 		LeaderElectionNamespace:       f.namespace,
 		LeaderElectionReleaseOnCancel: true,
+		Controller:                    patient,
 		Cache: cache.Options{ByObject: map[client.Object]cache.ByObject{
 			&corev1.ConfigMap{}:          {Namespaces: map[string]cache.Config{f.namespace: {}}},
 			&discoveryv1.EndpointSlice{}: {Namespaces: map[string]cache.Config{f.namespace: {}}},

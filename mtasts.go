@@ -15,10 +15,12 @@ func mtaSTS(ctx context.Context, args []string, stderr io.Writer) error {
 	options := mtastsserver.Options{Log: slog.New(slog.NewTextHandler(stderr, nil))}
 	set := flag.NewFlagSet("maildomain mta-sts", flag.ContinueOnError)
 	set.SetOutput(stderr)
-	set.StringVar(&options.Dir, "snapshot-dir", "", "`directory` that the manager writes to")
+	set.StringVar(&options.Dir, "dir", "", "`directory` of the snapshot that the manager writes")
 	set.StringVar(&options.Listen, "listen", ":8443", "`address` of the policy port")
-	set.StringVar(&options.HealthListen, "health-listen", "", "`address` of /healthz and /readyz, plain HTTP; empty: none")
-	set.BoolVar(&options.Plain, "plain", false, "serve HTTP, behind an Ingress that ends TLS")
+	set.StringVar(&options.HealthListen, "health-listen", "", "`address` of /healthz, /readyz and /metrics, plain HTTP; empty: none")
+	set.BoolVar(&options.Plain, "plain", false, "serve HTTP, behind an Ingress or a Gateway that ends TLS")
+	set.BoolVar(&options.AccessLog, "access-log", false, "log a line for each request")
+	set.IntVar(&options.MaxConnections, "max-connections", 2048, "`number` of connections at the policy port; more wait")
 	switch err := set.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		return nil
@@ -27,7 +29,9 @@ func mtaSTS(ctx context.Context, args []string, stderr io.Writer) error {
 	case set.NArg() > 0:
 		return fmt.Errorf("unexpected argument %q", set.Arg(0))
 	case options.Dir == "":
-		return errors.New("--snapshot-dir is empty: name the directory that the manager writes to")
+		return errors.New("--dir is empty: name the directory that the manager writes the snapshot to")
+	case options.MaxConnections < 1:
+		return errors.New("--max-connections must be at least 1")
 	}
 	return mtastsserver.Run(ctx, options)
 }

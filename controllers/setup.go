@@ -3,20 +3,16 @@ package controllers
 import (
 	"context"
 	"strings"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/wait"
-	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	ctrlevent "sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -128,41 +124,3 @@ func (r *Reconciler) dependents() handler.EventHandler {
 		return requests
 	})
 }
-
-// SetupWithManager has the manager write the snapshot on every replica: at the start, so that
-// a domain's absence is known as well, and when a site or a Secret changes.
-func (w *SnapshotWriter) SetupWithManager(mgr ctrl.Manager, options controller.Options) error {
-	options.NeedLeaderElection = ptr.To(false)
-	all := handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
-		return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: w.Namespace, Name: "snapshot"}}}
-	})
-	err := ctrl.NewControllerManagedBy(mgr).
-		Named("mta-sts-snapshot").
-		Watches(&corev1.ConfigMap{}, all, builder.WithPredicates(sitesIn(w.Namespace))).
-		WatchesMetadata(&corev1.Secret{}, all).
-		WithOptions(options).
-		Complete(w)
-	if err != nil {
-		return err
-	}
-	return mgr.Add(atStart(func(ctx context.Context) error {
-		// A process that ends because the API server is away would serve nobody (Law 12).
-		_ = wait.PollUntilContextCancel(ctx, time.Second, true, func(ctx context.Context) (bool, error) {
-			_, err := w.Reconcile(ctx, ctrl.Request{})
-			if err != nil {
-				log.FromContext(ctx).Error(err, "the first snapshot is tried again")
-			}
-			return err == nil, nil
-		})
-		return nil // the only error is that of the context: the process ends
-	}))
-}
-
-// atStart runs once on every replica, after the caches have synced.
-type atStart func(context.Context) error
-
-// Start implements manager.Runnable.
-func (f atStart) Start(ctx context.Context) error { return f(ctx) }
-
-// NeedLeaderElection implements manager.LeaderElectionRunnable.
-func (f atStart) NeedLeaderElection() bool { return false }

@@ -208,6 +208,7 @@ func TestServingEndsOnlyWithAWithdrawal(t *testing.T) {
 	}
 
 	// Without its Secrets a running replica goes on, and a new one writes nothing rather than a part.
+	w.restart()
 	w.snapshot.Reader = unreadable{}
 	if _, err := w.snapshot.Reconcile(t.Context(), ctrl.Request{}); err == nil || len(w.sites(w.snapshot.Dir)) != 1 {
 		t.Errorf("got %v, want an error and what was served", err)

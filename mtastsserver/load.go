@@ -49,27 +49,46 @@ func loadManifest(dir string, content []byte, previous *Snapshot) (*Snapshot, er
 	snapshot := &Snapshot{hosts: make(map[string]*site, len(m.sites)), objects: make(map[digest][]byte)}
 	for _, e := range m.sites {
 		if old := previous.site(hostPrefix + e.Domain); old != nil && old.entry == e {
-			snapshot.hosts[hostPrefix+e.Domain] = old
+			snapshot.add(old)
 			for _, d := range e.objects() {
 				snapshot.objects[d] = previous.objects[d]
 			}
 			continue
 		}
-		s := &site{entry: e}
-		if s.policy, err = snapshot.object(dir, e.Policy, maxPolicySize, previous); err != nil {
-			return nil, fmt.Errorf("policy of %s: %w", e.Domain, err)
+		s, err := loadSite(snapshot, dir, e, previous)
+		if err != nil {
+			return nil, err
 		}
-		if e.Certificate != "" {
-			if s.certificatePEM, err = snapshot.object(dir, e.Certificate, MaxPEMSize, previous); err != nil {
-				return nil, fmt.Errorf("certificate of %s: %w", e.Domain, err)
-			}
-			if s.privateKeyPEM, err = snapshot.object(dir, e.PrivateKey, MaxPEMSize, previous); err != nil {
-				return nil, fmt.Errorf("private key of %s: %w", e.Domain, err)
-			}
-		}
-		snapshot.hosts[hostPrefix+e.Domain] = s
+		snapshot.add(s)
 	}
 	return snapshot, nil
+}
+
+func (s *Snapshot) add(h *site) {
+	s.hosts[hostPrefix+h.Domain] = h
+	if !h.notAfter.IsZero() && (s.firstExpiry.IsZero() || h.notAfter.Before(s.firstExpiry)) {
+		s.firstExpiry = h.notAfter
+	}
+}
+
+// loadSite takes the objects of a site into the snapshot.
+func loadSite(snapshot *Snapshot, dir string, e entry, previous *Snapshot) (*site, error) {
+	s := &site{entry: e}
+	var err error
+	if s.policy, err = snapshot.object(dir, e.Policy, maxPolicySize, previous); err != nil {
+		return nil, fmt.Errorf("policy of %s: %w", e.Domain, err)
+	}
+	if e.Certificate == "" {
+		return s, nil
+	}
+	if s.certificatePEM, err = snapshot.object(dir, e.Certificate, MaxPEMSize, previous); err != nil {
+		return nil, fmt.Errorf("certificate of %s: %w", e.Domain, err)
+	}
+	if s.privateKeyPEM, err = snapshot.object(dir, e.PrivateKey, MaxPEMSize, previous); err != nil {
+		return nil, fmt.Errorf("private key of %s: %w", e.Domain, err)
+	}
+	s.notAfter = notAfterOf(s.certificatePEM)
+	return s, nil
 }
 
 // object is the content with the digest d: as already loaded, or read and verified.

@@ -3,7 +3,6 @@ package mtastsserver
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -25,18 +24,24 @@ const (
 
 // Options of Run.
 type Options struct {
-	Dir    string // where WriteSnapshot writes
+	Dir    string // where a Writer writes
 	Listen string // address of the policy port, e.g. ":8443"
 	// HealthListen is the address of the health port, plain HTTP: /healthz is 200
-	// while the process runs, /readyz with the first complete snapshot. Empty: none.
+	// while the process runs, /readyz with the first complete snapshot, /metrics are
+	// for Prometheus. Empty: none.
 	HealthListen string
 	// Plain serves HTTP instead of HTTPS, for an Ingress in front that ends TLS.
 	Plain bool
+	// AccessLog logs a line for each request.
+	AccessLog bool
 	// Poll is how often the manifest is looked at; 0 means 250 ms.
 	Poll time.Duration
 	// MaxConnections bounds the connections of the policy port, those in a TLS
-	// handshake included; more wait to be accepted. 0 means 1024.
+	// handshake included; more wait to be accepted. 0 means 2048.
 	MaxConnections int
+	// Patience is how long a client may take for the TLS handshake, and then for the
+	// header of its request; 0 means 5 s.
+	Patience time.Duration
 	// Grace is how long requests may take to end after the context; 0 means 10 s.
 	Grace time.Duration
 	Log   *slog.Logger // nil discards
@@ -55,7 +60,7 @@ func Run(ctx context.Context, o Options) error {
 	group, ctx := errgroup.WithContext(ctx)
 	if o.HealthListen != "" {
 		group.Go(func() error {
-			return o.serve(ctx, HealthPort, o.HealthListen, newHTTPServer(server.health(), server.log), nil)
+			return o.serve(ctx, HealthPort, o.HealthListen, o.health(server))
 		})
 	}
 	complete := make(chan struct{})
@@ -70,50 +75,13 @@ func Run(ctx context.Context, o Options) error {
 			return nil
 		case <-complete:
 		}
-		config := server.TLSConfig()
-		if o.Plain {
-			config = nil
-		}
-		return o.serve(ctx, PolicyPort, o.Listen, newHTTPServer(server, server.log), config)
+		return o.serve(ctx, PolicyPort, o.Listen, o.policy(server))
 	})
 	return group.Wait()
 }
 
-// health answers the kubelet's probes.
-func (s *Server) health() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if s.current.Load() == nil {
-			http.Error(w, "no complete snapshot yet", http.StatusServiceUnavailable)
-			return
-		}
-		_, _ = w.Write([]byte("ok\n"))
-	})
-	return mux
-}
-
-// newHTTPServer bounds what a client can hold: headers, and the time for each
-// step; the time for headers bounds the TLS handshake as well. Failed handshakes
-// of strangers are no news, so net/http's own log goes to debug.
-func newHTTPServer(handler http.Handler, log *slog.Logger) *http.Server {
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	return &http.Server{
-		Handler:                      handler,
-		Protocols:                    protocols,
-		DisableGeneralOptionsHandler: true,
-		ReadHeaderTimeout:            5 * time.Second,
-		ReadTimeout:                  10 * time.Second,
-		WriteTimeout:                 10 * time.Second,
-		IdleTimeout:                  15 * time.Second,
-		MaxHeaderBytes:               8 << 10,
-		ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
-}
-
-// serve opens the port and serves until ctx ends, over TLS if config is not nil.
-func (o Options) serve(ctx context.Context, port Port, address string, server *http.Server, config *tls.Config) error {
+// serve opens the port and serves until ctx ends, over TLS if the server has a configuration for it.
+func (o Options) serve(ctx context.Context, port Port, address string, server *http.Server) error {
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		return fmt.Errorf("the %s port: %w", port, err)
@@ -121,12 +89,13 @@ func (o Options) serve(ctx context.Context, port Port, address string, server *h
 	if o.Opened != nil {
 		o.Opened(port, listener.Addr())
 	}
-	listener = netutil.LimitListener(listener, cmp.Or(o.MaxConnections, 1024))
-	if config != nil {
-		listener = tls.NewListener(listener, config)
-	}
+	listener = netutil.LimitListener(listener, cmp.Or(o.MaxConnections, 2048))
 	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(listener) }()
+	if server.TLSConfig != nil {
+		go func() { ended <- server.ServeTLS(mortal{listener, o.lifetime()}, "", "") }()
+	} else {
+		go func() { ended <- server.Serve(listener) }()
+	}
 	select {
 	case err := <-ended:
 		return fmt.Errorf("the %s port: %w", port, err)

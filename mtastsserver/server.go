@@ -15,6 +15,8 @@ const policyPath = "/.well-known/mta-sts.txt"
 // for concurrent use; before the first Use it knows no host.
 type Server struct {
 	current atomic.Pointer[Snapshot]
+	parsed  parsedPairs
+	metrics *metrics
 	log     *slog.Logger
 }
 
@@ -23,7 +25,9 @@ func NewServer(log *slog.Logger) *Server {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Server{log: log}
+	s := &Server{log: log}
+	s.metrics = newMetrics(s)
+	return s
 }
 
 // Use makes snapshot the current one for all requests and handshakes to come.
@@ -64,7 +68,7 @@ func fail(w http.ResponseWriter, status int) {
 func (s *Server) TLSConfig() *tls.Config {
 	return &tls.Config{
 		MinVersion:     tls.VersionTLS12, // RFC 8461 §4.2, RFC 9325 §3.1.1
-		NextProtos:     []string{"http/1.1"},
+		NextProtos:     []string{"h2", "http/1.1"},
 		GetCertificate: s.certificate,
 	}
 }
@@ -74,11 +78,15 @@ func (s *Server) TLSConfig() *tls.Config {
 func (s *Server) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	found := s.current.Load().lookup(hello.ServerName)
 	if found == nil {
+		s.metrics.refused.Inc()
 		return nil, nil
 	}
-	cert, first, err := found.certificate()
-	if err != nil && first {
-		s.log.Warn("a policy host cannot be served over TLS", "domain", found.Domain, "error", err)
+	pair, first := s.parsed.of(found)
+	if pair.err != nil {
+		s.metrics.refused.Inc()
+		if first {
+			s.log.Warn("a policy host cannot be served over TLS", "domain", found.Domain, "error", pair.err)
+		}
 	}
-	return cert, nil
+	return pair.certificate, nil
 }

@@ -1,11 +1,9 @@
 package mtastsserver
 
 import (
-	"crypto/tls"
-	"errors"
-	"fmt"
 	"strings"
-	"sync"
+	"sync/atomic"
+	"time"
 )
 
 const (
@@ -16,12 +14,12 @@ const (
 
 // Snapshot is a whole set of sites, ready to be served. It does not change.
 type Snapshot struct {
-	hosts   map[string]*site // by policy host
-	objects map[digest][]byte
+	hosts       map[string]*site // by policy host
+	objects     map[digest][]byte
+	firstExpiry time.Time
 }
 
-// Sites returns all that the snapshot serves, in no particular order: for a writer that starts
-// anew and must not drop what it can't look up at the moment.
+// Sites returns all that the snapshot serves, in no particular order.
 func (s *Snapshot) Sites() []Site {
 	var sites []Site
 	for _, h := range s.hosts {
@@ -30,8 +28,21 @@ func (s *Snapshot) Sites() []Site {
 	return sites
 }
 
-// Domains is the number of sites.
-func (s *Snapshot) Domains() int { return len(s.hosts) }
+// Domains is the number of sites; of no snapshot it is 0.
+func (s *Snapshot) Domains() int {
+	if s == nil {
+		return 0
+	}
+	return len(s.hosts)
+}
+
+// expiry is when the first of the certificates expires; zero: there is none.
+func (s *Snapshot) expiry() time.Time {
+	if s == nil {
+		return time.Time{}
+	}
+	return s.firstExpiry
+}
 
 // site is found by host once per request; nil-safe so that "no snapshot" and "no
 // such host" are one case.
@@ -66,36 +77,12 @@ func (s *Snapshot) lookup(host string) *site {
 	return s.hosts[string(buf[:len(host)])]
 }
 
-// site is one policy host. Its certificate is parsed at the first handshake that
-// asks for it: most of 100,000 domains are asked for rarely.
+// site is one policy host.
 type site struct {
 	entry
 	policy                        []byte
 	certificatePEM, privateKeyPEM []byte
+	notAfter                      time.Time // of the certificate; zero: there is none that can be read
 
-	parse  sync.Once
-	parsed *tls.Certificate
-	err    error
-}
-
-// errNoCertificate: the site is not to be served over TLS.
-var errNoCertificate = errors.New("has no certificate")
-
-// certificate returns the parsed pair. first is true for the one call that parsed
-// it, so that a bad pair is logged once.
-func (s *site) certificate() (cert *tls.Certificate, first bool, err error) {
-	s.parse.Do(func() {
-		first = true
-		if s.Certificate == "" {
-			s.err = errNoCertificate
-			return
-		}
-		pair, err := tls.X509KeyPair(s.certificatePEM, s.privateKeyPEM)
-		if err != nil {
-			s.err = fmt.Errorf("has no usable certificate and private key: %w", err)
-			return
-		}
-		s.parsed = &pair
-	})
-	return s.parsed, first, s.err
+	parsed atomic.Pointer[parsedPair] // nil: not, or not any more
 }

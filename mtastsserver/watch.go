@@ -60,11 +60,13 @@ func (w *watcher) look() {
 	previous := w.server.current.Load()
 	snapshot, err := loadAfter(w.dir, previous)
 	if err != nil {
+		w.server.metrics.bad.Inc()
 		w.refused, w.waits = info, recheck
 		w.complain(err)
 		return
 	}
 	w.server.Use(snapshot)
+	w.server.metrics.written.Set(unix(info.ModTime()))
 	w.loaded, w.refused, w.problem = info, nil, ""
 	w.log.Info("serving a new snapshot", "domains", snapshot.Domains())
 }

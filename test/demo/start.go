@@ -220,7 +220,7 @@ func (s *stage) startOperator(ctx context.Context) error {
 	}
 	snapshot := filepath.Join(s.dir, "snapshot")
 	dns := fmt.Sprintf("127.0.0.1:%d", dnsPort)
-	if err := s.run("mta-sts", "--snapshot-dir", snapshot, "--listen", fmt.Sprintf("127.0.0.1:%d", s.policyPort)); err != nil {
+	if err := s.run("mta-sts", "--dir", snapshot, "--listen", fmt.Sprintf("127.0.0.1:%d", s.policyPort)); err != nil {
 		return err
 	}
 	return s.run("manager", "--kubeconfig", s.kubeconfig, "--namespace", operatorNamespace, "--owner-id", "demo",

@@ -261,7 +261,7 @@ func (s *scene) serve() {
 	s.must(err)
 	s.policy = listener.Addr().String()
 	s.must(listener.Close())
-	server := s.command("mta-sts", "--snapshot-dir", filepath.Join(s.dir, "snapshot"), "--listen", s.policy)
+	server := s.command("mta-sts", "--dir", filepath.Join(s.dir, "snapshot"), "--listen", s.policy)
 	s.must(server.Start())
 	s.t.Cleanup(func() {
 		if err := server.Process.Signal(os.Interrupt); err != nil {

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/maildomain/maildomain-operator/controllers"
+)
+
+// snapshot is what a replica of the policy server needs beside it when the manager is elsewhere: it
+// reads the cluster and writes to its directory only.
+func snapshot(ctx context.Context, args []string, stderr io.Writer) error {
+	var kubeconfig, namespace, dir, metrics string
+	set := flag.NewFlagSet("maildomain snapshot", flag.ContinueOnError)
+	set.SetOutput(stderr)
+	set.StringVar(&kubeconfig, "kubeconfig", os.Getenv("KUBECONFIG"), "kubeconfig `file`; empty: the cluster that this runs in")
+	set.StringVar(&namespace, "namespace", os.Getenv("POD_NAMESPACE"), "the operator's own `namespace`")
+	set.StringVar(&dir, "snapshot-dir", "", "`directory` that mta-sts serves from")
+	set.StringVar(&metrics, "metrics-listen", "0", "`address` of the metrics; 0: none")
+	switch err := set.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return nil
+	case err != nil:
+		return err
+	case set.NArg() > 0:
+		return fmt.Errorf("unexpected argument %q", set.Arg(0))
+	case namespace == "":
+		return errors.New("--namespace is empty: name the operator's own namespace")
+	case dir == "":
+		return errors.New("--snapshot-dir is empty: name the directory that mta-sts serves from")
+	}
+	ctrl.SetLogger(logr.FromSlogHandler(slog.NewTextHandler(stderr, nil)))
+	cluster, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	if err != nil {
+		return fmt.Errorf("reaching the cluster: %w", err)
+	}
+	mapper, err := reach(ctx, cluster)
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	mgr, err := ctrl.NewManager(cluster, ctrl.Options{
+		Scheme:         clientgoscheme.Scheme,
+		MapperProvider: mapper,
+		Logger:         log.Log,
+		Metrics:        server.Options{BindAddress: metrics},
+		Controller:     patient,
+		Cache: cache.Options{ByObject: map[client.Object]cache.ByObject{
+			&corev1.ConfigMap{}: {Namespaces: map[string]cache.Config{namespace: {}}},
+			&corev1.Secret{}:    {Transform: bareMetadata},
+		}},
+	})
+	if err != nil {
+		return err
+	}
+	writer := &controllers.SnapshotWriter{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: clock.RealClock{}, Namespace: namespace, Dir: filepath.Clean(dir)}
+	if err := writer.SetupWithManager(mgr, controller.Options{}); err != nil {
+		return err
+	}
+	return mgr.Start(ctx)
+}
+
+// bareMetadata keeps of a Secret what says that it has changed.
+func bareMetadata(object any) (any, error) {
+	if secret, ok := object.(*metav1.PartialObjectMetadata); ok {
+		secret.ObjectMeta = metav1.ObjectMeta{Namespace: secret.Namespace, Name: secret.Name, UID: secret.UID, ResourceVersion: secret.ResourceVersion}
+	}
+	return object, nil
+}

@@ -19,6 +19,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/miekg/dns"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/clientcmd"
@@ -46,6 +47,11 @@ type managerFlags struct {
 	allowPrivate string
 	policyRoots  string
 	policyPort   uint
+	service      string
+	plain        bool
+	trust        bool
+	starttls     string
+	smtpPort     uint
 	dnsPort      uint
 	timeout      time.Duration
 	poll, resync time.Duration
@@ -62,6 +68,10 @@ type managerFlags struct {
 // new domains at a time need not wait.
 const readyKeys = 16
 
+// mxProbes is how many MX hosts are probed at the same time: few, as each answers slowly and none of them
+// is urgent.
+const mxProbes = 4
+
 func parseManagerFlags(args []string, stderr io.Writer) (managerFlags, error) {
 	var f managerFlags
 	set := flag.NewFlagSet("maildomain manager", flag.ContinueOnError)
@@ -72,8 +82,13 @@ func parseManagerFlags(args []string, stderr io.Writer) (managerFlags, error) {
 	set.StringVar(&f.snapshotDir, "snapshot-dir", "", "`directory` that mta-sts serves from; empty: none is written")
 	set.StringVar(&f.resolvers, "resolver", "", "recursive resolvers, `host:port` with commas between them; empty: those of /etc/resolv.conf")
 	set.StringVar(&f.allowPrivate, "allow-private-targets", "", "`networks` such as 10.0.0.0/8, with commas between them, that users' name servers and policy hosts may be in although they are not public")
-	set.StringVar(&f.policyRoots, "mta-sts-roots", "", "PEM `file` of the authorities that policy hosts' certificates are verified with; empty: the host's")
+	set.StringVar(&f.policyRoots, "mta-sts-roots", "", "PEM `file` of the authorities that certificates of policy hosts and MX hosts are verified with; empty: the host's")
 	set.UintVar(&f.policyPort, "mta-sts-port", 443, "`port` of policy hosts; any other is for trials, as senders use 443")
+	set.StringVar(&f.service, "mta-sts-service", "", "`Service` in the operator's namespace that leads to the replicas which serve policies: each is asked before a policy is announced; empty: none is")
+	set.BoolVar(&f.plain, "mta-sts-plain", false, "the replicas of --mta-sts-service serve HTTP, behind an Ingress that ends TLS")
+	set.BoolVar(&f.trust, "mta-sts-trust-replicas", false, "announce what every replica of --mta-sts-service serves, also where no public address of the policy host can be reached from here")
+	set.StringVar(&f.starttls, "starttls-probe", "on", "on: probe the hosts of MX records before mode enforce is announced, and once a day; off: don't")
+	set.UintVar(&f.smtpPort, "smtp-port", 25, "`port` of MX hosts; any other is for trials")
 	set.UintVar(&f.dnsPort, "authoritative-port", 53, "`port` of name servers found by delegation; any other is for trials")
 	set.DurationVar(&f.timeout, "provider-timeout", 10*time.Second, "`time` that one call to a DNS provider may take")
 	set.DurationVar(&f.poll, "poll", 5*time.Second, "`time` between looks while something is under way")
@@ -95,8 +110,15 @@ func parseManagerFlags(args []string, stderr io.Writer) (managerFlags, error) {
 		return f, errors.New("--namespace is empty: name the operator's own namespace")
 	case f.ownerID == "" || strings.ContainsAny(f.ownerID, "; \t\"\\"):
 		return f, errors.New("--owner-id must be a name for this installation without spaces, quotes and semicolons, such as production-eu")
-	case f.policyPort == 0 || f.policyPort > 65535 || f.dnsPort == 0 || f.dnsPort > 65535:
-		return f, errors.New("--mta-sts-port and --authoritative-port must be from 1 to 65535")
+	case f.starttls != "on" && f.starttls != "off":
+		return f, fmt.Errorf("--starttls-probe is %q, want on or off", f.starttls)
+	case f.service == "" && (f.trust || f.plain):
+		return f, errors.New("--mta-sts-trust-replicas and --mta-sts-plain speak of the replicas of --mta-sts-service, which is empty")
+	}
+	for name, port := range map[string]uint{"mta-sts-port": f.policyPort, "authoritative-port": f.dnsPort, "smtp-port": f.smtpPort} {
+		if port == 0 || port > 65535 {
+			return f, fmt.Errorf("--%s is %d, want 1 to 65535", name, port)
+		}
 	}
 	return f, nil
 }
@@ -140,7 +162,8 @@ func manager(ctx context.Context, args []string, stderr io.Writer) error {
 		LeaderElectionNamespace:       f.namespace,
 		LeaderElectionReleaseOnCancel: true,
 		Cache: cache.Options{ByObject: map[client.Object]cache.ByObject{
-			&corev1.ConfigMap{}: {Namespaces: map[string]cache.Config{f.namespace: {}}},
+			&corev1.ConfigMap{}:          {Namespaces: map[string]cache.Config{f.namespace: {}}},
+			&discoveryv1.EndpointSlice{}: {Namespaces: map[string]cache.Config{f.namespace: {}}},
 		}},
 	})
 	if err != nil {
@@ -164,6 +187,10 @@ func manager(ctx context.Context, args []string, stderr io.Writer) error {
 		Accounts: &controllers.Accounts{Clock: clock.RealClock{}, Timeout: f.timeout, Ambient: f.ambient, Called: countCalls()},
 		Keys:     pool,
 
+		PolicyService: f.service,
+		Replicas:      &probe.PolicyFetcher{Roots: roots, Plain: f.plain, AllowPrivate: func(netip.Addr) bool { return true }},
+		TrustReplicas: f.trust,
+
 		Namespace:    f.namespace,
 		OwnerID:      f.ownerID,
 		AllowPrivate: allowed,
@@ -174,6 +201,14 @@ func manager(ctx context.Context, args []string, stderr io.Writer) error {
 
 		DeletionGrace: f.grace,
 		Left:          countLeft(),
+	}
+	if f.starttls == "on" {
+		prober := &probe.STARTTLSProber{Resolver: resolver, Roots: roots, Port: uint16(f.smtpPort), AllowPrivate: allowed}
+		watch := probe.NewMXWatch(mxProbes, prober.Probe, clock.RealClock{}.Now)
+		if err := mgr.Add(watch); err != nil {
+			return err
+		}
+		reconciler.MX = watch
 	}
 	if f.snapshotDir != "" {
 		writer := &controllers.SnapshotWriter{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: clock.RealClock{}, Namespace: f.namespace, Dir: filepath.Clean(f.snapshotDir)}

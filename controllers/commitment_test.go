@@ -1,7 +1,9 @@
 package controllers
 
 import (
+	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"testing"
 	"time"
 
@@ -28,23 +30,23 @@ func TestCommitmentOutlivesEveryPolicyThatCouldBeFetched(t *testing.T) {
 	for seed := range uint64(2000) {
 		random := rand.New(rand.NewPCG(seed, 0))
 		var c ledger.MTASTS
-		now, ends := start, time.Time{}
+		now, end := start, time.Time{}
 		live := map[string]mtasts.Policy{} // what a sender may get now
 		offers := func(p mtasts.Policy) {
 			live[p.String()] = p
-			if c = offer(c, p); c != offer(c, p) {
+			if c = offer(c, p); !reflect.DeepEqual(c, offer(c, p)) {
 				t.Fatalf("seed %d: offered again, the commitment changes", seed)
 			}
 		}
 		proves := func(p mtasts.Policy) {
 			for body, q := range live {
 				if body != p.String() && q.Mode != mtasts.None {
-					ends = latest(ends, now.Add(q.MaxAge))
+					end = latest(end, now.Add(q.MaxAge))
 				}
 			}
 			live = map[string]mtasts.Policy{p.String(): p}
 			c = announced(c, p, now)
-			if later := announced(offer(c, p), p, now.Add(time.Hour)); later != c {
+			if later := announced(offer(c, p), p, now.Add(time.Hour)); !reflect.DeepEqual(later, c) {
 				t.Fatalf("seed %d: a policy that stays in force changes the commitment:\n%+v\n%+v", seed, c, later)
 			}
 		}
@@ -59,8 +61,11 @@ func TestCommitmentOutlivesEveryPolicyThatCouldBeFetched(t *testing.T) {
 		offers(none)
 		now = now.Add(time.Hour)
 		proves(none)
-		if !closing(c) || !c.Until.Equal(ends) {
-			t.Fatalf("seed %d: ends at %v, want %v: %+v", seed, c.Until, ends, c)
+		if now.After(end) && now.After(ends(c)) {
+			end = ends(c) // what has ended need not be remembered
+		}
+		if !closing(c) || !ends(c).Equal(end) {
+			t.Fatalf("seed %d: ends at %v, want %v: %+v", seed, ends(c), end, c)
 		}
 	}
 }
@@ -73,7 +78,7 @@ func TestCommitmentOfAnOlderLedger(t *testing.T) {
 	if closing(c) {
 		t.Error("a policy in force binds nobody")
 	}
-	if got, want := announced(c, records.MTASTSWithdrawal(), now).Until, now.Add(p.MaxAge); !got.Equal(want) {
+	if got, want := ends(announced(c, records.MTASTSWithdrawal(), now)), now.Add(p.MaxAge); !got.Equal(want) {
 		t.Errorf("ends at %v, want %v", got, want)
 	}
 }
@@ -92,7 +97,7 @@ func TestANewHolderTakesOverWhatIsServed(t *testing.T) {
 		siteNamespace: "old", siteTLSSecret: "certificate", siteUntil: before.Format(time.RFC3339),
 	}}}
 	c := s.commitment()
-	if c.Offered != p.MaxAge || !c.Until.Equal(before) {
+	if len(c.Held) != 1 || c.Held[0].Policy != p.String() || !c.Until.Equal(before) {
 		t.Fatalf("took over %+v", c)
 	}
 	if got := siteData(s); got[sitePolicy] != p.String() || got[siteNamespace] != "old" || got[siteTLSSecret] != "certificate" || got[siteHolder] != "new/mail/example.com" {
@@ -114,5 +119,33 @@ func TestANewHolderTakesOverWhatIsServed(t *testing.T) {
 	s.commit(announced(c, own, now))
 	if got := siteData(s); got[sitePolicy] != own.String() || got[siteNamespace] != "new" || got[siteTLSSecret] != "mta-sts-mail" || got[siteUntil] != now.Add(p.MaxAge).Format(time.RFC3339) {
 		t.Errorf("with its own policy: %v", got)
+	}
+}
+
+// However many policies were offered and proven, the list stays short and the commitment as long as ever.
+func TestCommitmentIsBounded(t *testing.T) {
+	start := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	for _, proves := range []bool{true, false} {
+		var c ledger.MTASTS
+		now := start
+		first := mtasts.Policy{Mode: mtasts.Enforce, MaxAge: 8760 * time.Hour, MX: []string{"mx1.example.com"}}
+		c = announced(offer(c, first), first, now)
+		for i := range 10 * maxHeld {
+			now = now.Add(time.Minute)
+			p := mtasts.Policy{Mode: mtasts.Enforce, MaxAge: 168 * time.Hour, MX: []string{fmt.Sprintf("mx%d.example.com", i)}}
+			if c = offer(c, p); proves {
+				c = announced(c, p, now)
+			}
+			if len(c.Held) > maxHeld {
+				t.Fatalf("proven %v: %d policies are listed", proves, len(c.Held))
+			}
+		}
+		if proves {
+			now = start.Add(time.Minute) // when the first was found to be replaced
+		}
+		none := records.MTASTSWithdrawal()
+		if got, want := ends(announced(offer(c, none), none, now)), now.Add(first.MaxAge); !got.Equal(want) {
+			t.Errorf("proven %v: ends at %v, want %v", proves, got, want)
+		}
 	}
 }

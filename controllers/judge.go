@@ -94,7 +94,12 @@ func (r *Reconciler) dmarcSubject(ctx context.Context, s *scope, texts []string)
 }
 
 func (r *Reconciler) mtastsSubject(ctx context.Context, s *scope, texts []string) mtasts.Subject {
-	subject := mtasts.Subject{Texts: texts, MX: s.mtasts.hosts, Now: s.now}
+	subject := mtasts.Subject{Texts: texts, MX: s.mtasts.hosts, BadTLS: map[string]string{}, Now: s.now}
+	for _, host := range s.mtasts.live {
+		if host.StartTLS == v1alpha1.VerdictFail {
+			subject.BadTLS[host.Host] = host.Message
+		}
+	}
 	if told := s.book.MTASTS; told != nil && s.mtasts.serve != nil && s.mtasts.serve.String() == told.Policy {
 		// It was fetched in this pass, and comes as text/plain or not at all.
 		subject.Served = &mtasts.Served{Body: told.Policy, ContentType: "text/plain"}

@@ -19,7 +19,6 @@ import (
 	"github.com/maildomain/maildomain-operator/ledger"
 	"github.com/maildomain/maildomain-operator/mailauth/mtasts"
 	"github.com/maildomain/maildomain-operator/mtastsserver"
-	"github.com/maildomain/maildomain-operator/probe"
 	"github.com/maildomain/maildomain-operator/records"
 )
 
@@ -40,34 +39,64 @@ func (r *Reconciler) decideMTASTS(ctx context.Context, s *scope) error {
 		s.block(v1alpha1.ConditionMTASTSReady, why)
 		return nil
 	}
-	hosts, err := r.mxHosts(ctx, s.md.Spec.Domain)
-	s.mtasts.hosts = hosts
-	policy := records.MTASTSPolicy(spec, hosts)
+	a := r.gatherAnnouncement(ctx, s, spec)
+	next, kept := a.next()
 	why := r.certificate(ctx, s)
-	switch {
-	case err != nil && spec.Mode != v1alpha1.MTASTSNone:
-		why = verdict{v1alpha1.ReasonServersUnreachable, fmt.Sprintf("MX %s: no answer, so it is not known whom the policy must cover", s.md.Spec.Domain)}
-	case policy.Validate() != nil:
-		why = verdict{v1alpha1.ReasonMXNotCovered, fmt.Sprintf("spec.mtaSTS: %v: name the hosts in spec.mtaSTS.mx, or publish MX records", policy.Validate())}
-	case spec.Mode != v1alpha1.MTASTSNone:
-		if missing := slices.DeleteFunc(slices.Clone(hosts), policy.Covers); len(missing) > 0 {
-			why = verdict{v1alpha1.ReasonMXNotCovered, fmt.Sprintf("spec.mtaSTS.mx does not cover the live MX host %s: add it, or remove the MX record", strings.Join(missing, ", "))}
-		}
-	}
 	if !why.bad() {
-		s.mtasts.serve = &policy
-		c := offer(s.commitment(), policy)
+		why = a.hold(next)
+	}
+	s.commitProbing(a.unprobed(next))
+	if !why.bad() {
+		s.mtasts.serve = &next
+		c := offer(s.commitment(), next)
 		c.TLSSecret = s.md.TLSSecretName()
 		s.commit(c)
-		why = r.servedPolicy(ctx, s.md.Spec.Domain, policy)
+		why = r.proof(ctx, s, next)
 	}
-	s.block(v1alpha1.ConditionMTASTSReady, why)
 	if why.bad() {
 		s.keepAnnounced(slot, why)
-		return nil
+	} else {
+		s.announce(slot, next)
 	}
-	s.announce(slot, policy)
+	if s.book.MTASTS != nil {
+		a.told = *s.book.MTASTS
+	}
+	s.mtasts.live = a.mxStatus(next)
+	s.mtasts.noteThat(kept)
+	s.mtasts.unknown = a.those(v1alpha1.VerdictUnknown)
+	s.block(v1alpha1.ConditionMTASTSReady, a.risk())
+	s.block(v1alpha1.ConditionMTASTSReady, why)
+	s.again(a.unprobed(next).Add(probeWait).Sub(s.now))
+	s.again(movable(a.told, s.now).Sub(s.now))
 	return nil
+}
+
+// gatherAnnouncement reads what the decision needs of the world.
+func (r *Reconciler) gatherAnnouncement(ctx context.Context, s *scope, spec *v1alpha1.MTASTSSpec) announcement {
+	live, err := r.mxHosts(ctx, s.md.Spec.Domain)
+	names := make([]string, len(live))
+	for i := range live {
+		names[i] = live[i].name
+		if r.MX == nil {
+			continue
+		}
+		live[i].tls, live[i].message = v1alpha1.VerdictUnknown, "not probed yet"
+		if seen, known := r.MX.Look(live[i].name); known {
+			outcome, message := seen.Verdict()
+			live[i].tls, live[i].message = mxVerdicts[outcome], message
+		}
+	}
+	s.mtasts.hosts = names
+	a := announcement{now: s.now, wanted: records.MTASTSPolicy(spec, names), live: live, known: err == nil}
+	seen := a.remember(s.book.MX)
+	a.left = seen.Left
+	if s.writes() {
+		s.book.MX = seen
+	}
+	if s.book.MTASTS != nil {
+		a.told = *s.book.MTASTS
+	}
+	return a
 }
 
 func unsupportedMTASTS(spec *v1alpha1.MTASTSSpec) verdict {
@@ -91,7 +120,9 @@ func (s *scope) commitment() ledger.MTASTS {
 	if p, err := mtasts.ParsePolicy(body); err == nil {
 		c = offer(c, p)
 	}
-	c.Until = latest(c.Until, until)
+	if until.After(ends(c)) {
+		c.Until = until
+	}
 	return c
 }
 
@@ -100,6 +131,16 @@ func (s *scope) commit(c ledger.MTASTS) {
 	if s.writes() {
 		s.book.MTASTS = &c
 	}
+}
+
+// commitProbing has stored since when probes are waited for.
+func (s *scope) commitProbing(since time.Time) {
+	if s.book.MTASTS == nil && since.IsZero() {
+		return
+	}
+	c := s.commitment()
+	c.Unprobed = since
+	s.commit(c)
 }
 
 // announce wants the record of a policy that the world gets.
@@ -122,7 +163,7 @@ func (s *scope) keepAnnounced(slot records.Slot, why verdict) {
 // after it the policy. A policy that was never announced needs no announcement of its end.
 func (r *Reconciler) withdrawMTASTS(ctx context.Context, s *scope, slot records.Slot) error {
 	c := s.commitment()
-	if closing(c) && !s.now.Before(c.Until) {
+	if closing(c) && !s.now.Before(ends(c)) {
 		s.want(slot, "", verdict{})
 		if (s.abandoned() || r.withdrawn(ctx, s, slot)) && s.writes() {
 			s.book.MTASTS, s.mtasts.ended = nil, true
@@ -132,7 +173,7 @@ func (r *Reconciler) withdrawMTASTS(ctx context.Context, s *scope, slot records.
 	none := records.MTASTSWithdrawal()
 	s.mtasts.serve = &none
 	s.commit(c)
-	why := r.servedPolicy(ctx, s.md.Spec.Domain, none)
+	why := r.proof(ctx, s, none)
 	if body, _ := s.site.served(); s.ending != nil && body == none.String() && why.bad() {
 		if _, err := r.Fetcher.Fetch(ctx, s.md.Spec.Domain); isNotFound(err) {
 			why = verdict{} // the host has no address any more, and no earlier policy waits behind it
@@ -150,7 +191,7 @@ func (r *Reconciler) withdrawMTASTS(ctx context.Context, s *scope, slot records.
 		s.announce(slot, none)
 	}
 	if told := s.book.MTASTS; told != nil {
-		s.again(max(told.Until.Sub(s.now), time.Second))
+		s.again(max(ends(*told).Sub(s.now), time.Second))
 	}
 	return nil
 }
@@ -165,49 +206,37 @@ func (r *Reconciler) withdrawn(ctx context.Context, s *scope, slot records.Slot)
 	return slices.ContainsFunc(seen.answers, proves) && !slices.ContainsFunc(seen.values(), slot.Is)
 }
 
-// mxHosts are the hosts of the live MX records; none for the null MX (RFC 7505).
-func (r *Reconciler) mxHosts(ctx context.Context, domain string) ([]string, error) {
+// mxHosts are the hosts of the live MX records; none for the null MX (RFC 7505). Without MX records it is
+// the domain itself, if that has an address (RFC 5321 §5.1).
+func (r *Reconciler) mxHosts(ctx context.Context, domain string) ([]mxHost, error) {
 	mx, err := r.Resolver.LookupMX(ctx, domain)
 	if err != nil && !isNotFound(err) {
 		return nil, err
 	}
-	var hosts []string
+	if len(mx) == 0 {
+		return r.implicitMX(ctx, domain)
+	}
+	var hosts []mxHost
 	for _, m := range mx {
 		if host := strings.TrimSuffix(m.Host, "."); host != "" {
-			hosts = append(hosts, host)
+			hosts = append(hosts, mxHost{name: strings.ToLower(host)})
 		}
 	}
-	slices.Sort(hosts)
-	return slices.Compact(hosts), nil
+	slices.SortFunc(hosts, func(a, b mxHost) int { return strings.Compare(a.name, b.name) })
+	return slices.CompactFunc(hosts, func(a, b mxHost) bool { return a.name == b.name }), nil
 }
 
-// servedPolicy says whether every address of the policy host serves exactly this policy.
-func (r *Reconciler) servedPolicy(ctx context.Context, domain string, policy mtasts.Policy) verdict {
-	url := "https://mta-sts." + domain + "/.well-known/mta-sts.txt"
-	answer, err := r.Fetcher.Fetch(ctx, domain)
-	if err != nil {
-		what := "its address can't be found out now"
-		if isNotFound(err) {
-			what = "mta-sts." + domain + " has no address: publish an A, AAAA or CNAME record that leads to the operator's mta-sts Service"
+func (r *Reconciler) implicitMX(ctx context.Context, domain string) ([]mxHost, error) {
+	for _, network := range []string{"ip4", "ip6"} {
+		addrs, err := r.Resolver.LookupNetIP(ctx, network, domain)
+		if err != nil && !isNotFound(err) {
+			return nil, err
 		}
-		return verdict{v1alpha1.ReasonPolicyNotServed, url + ": " + what}
-	}
-	served := 0
-	for _, result := range answer.Results {
-		switch {
-		case result.Outcome == probe.PolicyUnroutable:
-		case result.Outcome != probe.PolicyServed:
-			return verdict{v1alpha1.ReasonPolicyNotServed, fmt.Sprintf("%s: %s: %s", url, result.Addr.Addr(), result.Detail)}
-		case result.Body != policy.String():
-			return verdict{v1alpha1.ReasonPolicyMismatch, fmt.Sprintf("%s: %s serves another policy: waiting for the new one", url, result.Addr.Addr())}
-		default:
-			served++
+		if len(addrs) > 0 {
+			return []mxHost{{name: domain, implicit: true}}, nil
 		}
 	}
-	if served == 0 {
-		return verdict{v1alpha1.ReasonPolicyNotServed, url + ": none of its addresses can be reached from here"}
-	}
-	return verdict{}
+	return nil, nil
 }
 
 // certificate says whether the TLS Secret holds what the policy host needs.

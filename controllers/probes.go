@@ -2,7 +2,9 @@ package controllers
 
 import (
 	"context"
+	"net/netip"
 
+	"github.com/maildomain/maildomain-operator/api/v1alpha1"
 	"github.com/maildomain/maildomain-operator/probe"
 )
 
@@ -17,4 +19,20 @@ type Prober interface {
 // PolicyFetcher gets MTA-STS policies as a sender would, as probe.PolicyFetcher does.
 type PolicyFetcher interface {
 	Fetch(ctx context.Context, domain string) (probe.PolicyAnswer, error)
+}
+
+// ReplicaFetcher gets the policy of a domain from given addresses, as probe.PolicyFetcher does.
+type ReplicaFetcher interface {
+	FetchFrom(ctx context.Context, domain string, targets []netip.AddrPort) (probe.PolicyAnswer, error)
+}
+
+// MXProber knows what the hosts of MX records offer, as probe.MXWatch does.
+type MXProber interface {
+	// Look returns what was seen last, and never waits; known is false before the first answer.
+	Look(host string) (seen probe.MXSeen, known bool)
+}
+
+// mxVerdicts are probe's verdicts in the words of the API.
+var mxVerdicts = map[probe.MXVerdict]v1alpha1.Verdict{
+	probe.MXPass: v1alpha1.VerdictPass, probe.MXFail: v1alpha1.VerdictFail, probe.MXUnknown: v1alpha1.VerdictUnknown,
 }

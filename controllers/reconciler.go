@@ -29,6 +29,16 @@ type Reconciler struct {
 	Resolver spf.Resolver // of the operator's own choice
 	Prober   Prober
 	Fetcher  PolicyFetcher
+	// MX knows what the hosts of MX records offer; nil: they are not probed.
+	MX MXProber
+
+	// PolicyService is the Service, in the operator's own namespace, whose EndpointSlices name the
+	// replicas that serve policies; "": they are not asked one by one.
+	PolicyService string
+	Replicas      ReplicaFetcher // needed with PolicyService
+	// TrustReplicas has a policy announced that every replica serves, also where the public name can't be
+	// reached from here.
+	TrustReplicas bool
 
 	Accounts *Accounts
 	Keys     KeyMaker

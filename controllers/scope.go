@@ -145,7 +145,17 @@ type dkimState struct {
 }
 
 type mtastsState struct {
-	hosts []string       // of the live MX records
-	serve *mtasts.Policy // nil: what is served stays as it is
-	ended bool           // a withdrawal is complete: nothing is served any more
+	hosts   []string            // of the live MX records
+	live    []v1alpha1.MXStatus // the same, judged
+	unknown []string            // of them, those that can't be probed
+	notes   []string            // what a person should know though all is well
+	unseen  bool                // the policy was proven on the replicas alone
+	serve   *mtasts.Policy      // nil: what is served stays as it is
+	ended   bool                // a withdrawal is complete: nothing is served any more
+}
+
+func (m *mtastsState) noteThat(what string) {
+	if what != "" {
+		m.notes = append(m.notes, what)
+	}
 }

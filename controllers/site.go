@@ -172,8 +172,8 @@ func siteData(s *scope) map[string]string {
 	if s.mtasts.serve != nil && s.md.Spec.MTASTS != nil || data[siteTLSSecret] == "" {
 		data[siteNamespace], data[siteTLSSecret] = s.md.Namespace, cmp.Or(told.TLSSecret, s.md.TLSSecretName())
 	}
-	if !told.Until.IsZero() {
-		data[siteUntil] = told.Until.Format(time.RFC3339)
+	if end := ends(*told); !end.IsZero() {
+		data[siteUntil] = end.Format(time.RFC3339)
 	}
 	return data
 }

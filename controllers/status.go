@@ -105,6 +105,9 @@ func conditions(s *scope) map[string]condition {
 			all[section.kind] = judged(why, s.served(section.purpose, "the record is served"))
 		}
 	}
+	if c, there := all[v1alpha1.ConditionMTASTSReady]; there && c.status == metav1.ConditionTrue {
+		all[v1alpha1.ConditionMTASTSReady] = condition{c.status, s.mtasts.reserved(c.verdict)}
+	}
 	if why := s.blocked[v1alpha1.ConditionDKIMReady]; s.md.Spec.DKIM != nil || why.bad() {
 		c := dkimCondition(s, why)
 		if len(s.dkim.ignored) > 0 {
@@ -170,7 +173,7 @@ func progresses(reason string) bool {
 	switch reason {
 	case v1alpha1.ReasonProgressing, v1alpha1.ReasonWaitingForPropagation, v1alpha1.ReasonRotating, v1alpha1.ReasonBasicsNotReady,
 		v1alpha1.ReasonUnknownOutcome, v1alpha1.ReasonConcurrentChange, v1alpha1.ReasonRateLimited, v1alpha1.ReasonUnreachable,
-		v1alpha1.ReasonServersUnreachable, v1alpha1.ReasonSPFTempError, v1alpha1.ReasonInternalError, v1alpha1.ReasonWithdrawing, v1alpha1.ReasonPolicyMismatch:
+		v1alpha1.ReasonServersUnreachable, v1alpha1.ReasonSPFTempError, v1alpha1.ReasonInternalError, v1alpha1.ReasonWithdrawing, v1alpha1.ReasonPolicyMismatch, v1alpha1.ReasonProbeUnavailable:
 		return true
 	}
 	return false
@@ -195,6 +198,8 @@ func summarize(list *[]metav1.Condition, s *scope, found map[string]condition) {
 		ready = condition{metav1.ConditionFalse, verdict{v1alpha1.ReasonObserving, "nothing is written in mode Observe: read status.plan, then set mode: Enforce"}}
 	case !s.claim.held:
 		ready = condition{metav1.ConditionFalse, s.claim.verdict}
+	case found[v1alpha1.ConditionMTASTSReady].verdict.reason == v1alpha1.ReasonMailAtRisk:
+		ready = condition{metav1.ConditionFalse, found[v1alpha1.ConditionMTASTSReady].verdict}
 	case len(names) > 0:
 		ready = condition{metav1.ConditionFalse, verdict{v1alpha1.ReasonSectionsNotReady, "not ready: " + strings.Join(names, ", ")}}
 	}
@@ -289,18 +294,35 @@ func dkimStatus(s *scope) *v1alpha1.DKIMStatus {
 }
 
 func mtastsStatus(s *scope) *v1alpha1.MTASTSStatus {
+	m := &v1alpha1.MTASTSStatus{MX: s.mtasts.live}
 	told := s.book.MTASTS
 	if told == nil || told.Policy == "" {
-		return nil
+		if len(m.MX) == 0 {
+			return nil
+		}
+		return m
 	}
-	m := &v1alpha1.MTASTSStatus{PolicyID: told.ID}
+	m.PolicyID = told.ID
 	if policy, err := mtasts.ParsePolicy(told.Policy); err == nil {
 		m.Mode = v1alpha1.MTASTSMode(policy.Mode)
 	}
 	if s.md.Spec.MTASTS == nil && s.dropped(sectionMTASTS) && closing(*told) {
-		m.CommitmentEnds = stamp(told.Until)
+		m.CommitmentEnds = stamp(ends(*told))
+	} else {
+		m.SafeToMoveMXAfter = stamp(movable(*told, s.now))
 	}
 	return m
+}
+
+// reserved is good news of the policy, with what was not seen and what waits.
+func (m mtastsState) reserved(v verdict) verdict {
+	switch {
+	case len(m.unknown) > 0 && m.serve != nil && m.serve.Mode == mtasts.Enforce:
+		v = verdict{v1alpha1.ReasonProbeUnavailable, v.message + "; it can't be seen from here whether the MX hosts offer STARTTLS: " + strings.Join(m.unknown, "; ")}
+	case m.unseen:
+		v = verdict{v1alpha1.ReasonNotReachableFromHere, v.message + "; none of the public addresses of the policy host can be reached from here, so the replicas alone were asked"}
+	}
+	return verdict{v.reason, strings.Join(append([]string{v.message}, m.notes...), "; ")}
 }
 
 func stamp(t time.Time) *metav1.Time {

@@ -163,7 +163,7 @@ func (r *Reconciler) bury(ctx context.Context, s *scope) error {
 func (s *scope) remains() string {
 	what := "the records " + cmp.Or(names(s.published()), "that a human published")
 	if told := s.book.MTASTS; told != nil {
-		what += fmt.Sprintf("; the MTA-STS policy, which senders may hold until %s", s.commitment().Until.Format(time.RFC3339))
+		what += fmt.Sprintf("; the MTA-STS policy, which senders may hold until %s", ends(s.commitment()).Format(time.RFC3339))
 	}
 	return what
 }

@@ -53,6 +53,7 @@ type world struct {
 	clock     *clocktesting.FakePassiveClock
 	r         *Reconciler
 	snapshot  *SnapshotWriter
+	others    []*SnapshotWriter // of other replicas
 	namespace string
 	operator  string // the operator's namespace
 	roots     *x509.CertPool
@@ -230,8 +231,13 @@ func (w *world) certificate() {
 // servePolicies runs the policy server over the snapshot directory.
 func (w *world) servePolicies() {
 	w.t.Helper()
-	dir := w.t.TempDir()
-	w.snapshot = &SnapshotWriter{Dir: dir}
+	w.snapshot = &SnapshotWriter{Dir: w.t.TempDir()}
+	w.fetchPort = w.serve(w.snapshot.Dir)
+}
+
+// serve runs a policy server over a directory, and returns its port.
+func (w *world) serve(dir string) uint16 {
+	w.t.Helper()
 	w.must(mtastsserver.WriteSnapshot(dir, nil))
 	opened, ended := make(chan net.Addr, 1), make(chan error, 1)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -246,10 +252,11 @@ func (w *world) servePolicies() {
 	})
 	select {
 	case a := <-opened:
-		w.fetchPort = a.(*net.TCPAddr).AddrPort().Port()
+		return a.(*net.TCPAddr).AddrPort().Port()
 	case err := <-ended:
 		w.t.Fatal(err)
 	}
+	return 0
 }
 
 func (w *world) must(err error) {
@@ -321,8 +328,10 @@ func (w *world) pass(name string) (died bool) {
 	}()
 	_, err := w.r.Reconcile(w.t.Context(), ctrl.Request{NamespacedName: types.NamespacedName{Namespace: w.namespace, Name: name}})
 	w.must(err)
-	_, err = w.snapshot.Reconcile(w.t.Context(), ctrl.Request{})
-	w.must(err)
+	for _, writer := range append([]*SnapshotWriter{w.snapshot}, w.others...) {
+		_, err = writer.Reconcile(w.t.Context(), ctrl.Request{})
+		w.must(err)
+	}
 	return false
 }
 

@@ -27,6 +27,7 @@ type Ledger struct {
 	Entries []Entry      `json:"entries,omitempty"`
 	Keyring keys.Keyring `json:"keyring,omitempty"`
 	MTASTS  *MTASTS      `json:"mtaSTS,omitempty"`
+	MX      MX           `json:"mx,omitzero"`
 
 	// Signers are the Secrets that the domain's signers mount.
 	Signers []Signer `json:"signers,omitempty"`
@@ -70,15 +71,33 @@ type MTASTS struct {
 	// Policy is the body that was announced last, ID its id. Empty: none was announced yet.
 	Policy string `json:"policy"`
 	ID     string `json:"id"`
-	// Until is when the last sender forgets every policy that is no longer served.
-	Until time.Time `json:"until,omitzero"`
 	// Since is when Policy was announced.
 	Since time.Time `json:"since,omitzero"`
-	// Offered is the longest max_age, in nanoseconds, of the policies that may be served beside
-	// Policy. It is entered before the first of them is.
-	Offered time.Duration `json:"offered,omitempty"`
+	// Held are the other policies that senders may hold, in the order in which they were first served.
+	Held []HeldPolicy `json:"held,omitempty"`
+	// Until is when the last sender forgets the policies that were served and are not among Held:
+	// those of another holder of the domain, and the oldest of very many.
+	Until time.Time `json:"until,omitzero"`
 	// TLSSecret is the Secret with the certificate that the policies are served with.
 	TLSSecret string `json:"tlsSecret,omitempty"`
+
+	// Unprobed is since when nothing but probes without an answer keep a policy back.
+	Unprobed time.Time `json:"unprobed,omitzero"`
+}
+
+// HeldPolicy is a policy that senders may have fetched, though another one is announced.
+type HeldPolicy struct {
+	Policy string `json:"policy"` // the body
+	// Until is when the last sender forgets it. Zero: it may be served even now. It is entered so
+	// before it is served for the first time.
+	Until time.Time `json:"until,omitzero"`
+}
+
+// MX is what is remembered of the domain's MX records while it has an MTA-STS policy.
+type MX struct {
+	Hosts []string `json:"hosts,omitempty"` // as last seen, sorted
+	// Left is when a host was first seen to be gone: caches may have it for some time.
+	Left map[string]time.Time `json:"left,omitempty"`
 }
 
 // DMARC is what caches may still hold of a policy that relies on DKIM.

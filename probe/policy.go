@@ -235,37 +235,14 @@ func fetchFailure(ctx context.Context, host string, err error) (PolicyOutcome, s
 	case ctx.Err() != nil || isTimeout(s):
 		return PolicyNoAnswer, s.detail
 	case errors.As(err, &at) && at.stage == handshaking:
-		return handshakeFailure(host, at.err)
+		certificate, detail := handshakeFailure(host, at.err)
+		if certificate {
+			return PolicyBadCertificate, detail
+		}
+		return PolicyTLSFailed, detail
 	case at != nil || errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
 		return PolicyNoAnswer, s.detail
 	default:
 		return PolicyBadResponse, "the answer is not an HTTP response"
-	}
-}
-
-func handshakeFailure(host string, err error) (PolicyOutcome, string) {
-	var (
-		hostname  x509.HostnameError
-		authority x509.UnknownAuthorityError
-		invalid   x509.CertificateInvalidError
-		verify    *tls.CertificateVerificationError
-		record    tls.RecordHeaderError
-		network   *net.OpError
-	)
-	switch {
-	case errors.As(err, &hostname):
-		return PolicyBadCertificate, "the certificate is not valid for " + host
-	case errors.As(err, &authority):
-		return PolicyBadCertificate, "the certificate is not signed by a trusted authority"
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return PolicyBadCertificate, "the certificate has expired or is not valid yet"
-	case errors.As(err, &verify):
-		return PolicyBadCertificate, "the certificate does not verify"
-	case errors.As(err, &record):
-		return PolicyTLSFailed, "the server does not speak TLS"
-	case errors.As(err, &network) && network.Op == "remote error": // an alert; its text is from a fixed table
-		return PolicyTLSFailed, "the server refused the TLS handshake: " + strings.TrimPrefix(network.Err.Error(), "tls: ")
-	default:
-		return PolicyTLSFailed, "the TLS handshake (1.2 or later) failed"
 	}
 }

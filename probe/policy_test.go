@@ -64,11 +64,14 @@ func newKey(t *testing.T) *ecdsa.PrivateKey {
 
 func (ca certAuthority) issue(t *testing.T, host string, notAfter time.Time) tls.Certificate {
 	t.Helper()
+	return ca.sign(t, &x509.Certificate{DNSNames: []string{host}}, notAfter)
+}
+
+// sign completes a certificate, which is valid for the day before notAfter.
+func (ca certAuthority) sign(t *testing.T, template *x509.Certificate, notAfter time.Time) tls.Certificate {
+	t.Helper()
 	key := newKey(t)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(2), DNSNames: []string{host},
-		NotBefore: notAfter.Add(-24 * time.Hour), NotAfter: notAfter,
-	}
+	template.SerialNumber, template.NotBefore, template.NotAfter = big.NewInt(2), notAfter.Add(-24*time.Hour), notAfter
 	der, err := x509.CreateCertificate(rand.Reader, template, ca.cert, &key.PublicKey, ca.key)
 	if err != nil {
 		t.Fatal(err)

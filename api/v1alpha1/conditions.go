@@ -168,6 +168,19 @@ const (
 	// ReasonMXNotCovered: a live MX host is not covered by the policy: senders that hold it would not
 	// deliver there. Add the host to spec.mtaSTS.mx or remove the MX record.
 	ReasonMXNotCovered = "MXNotCovered"
+	// ReasonMXNotSecure: a live MX host offers no STARTTLS with a certificate for its name, so mode enforce
+	// waits. Mend the host, or use mode: testing.
+	ReasonMXNotSecure = "MXNotSecure"
+	// ReasonProbeUnavailable: it can't be seen from here whether the MX hosts offer STARTTLS. Mode enforce
+	// waits for a day, and then goes on without. Open the way to port 25, or use --starttls-probe=off.
+	ReasonProbeUnavailable = "ProbeUnavailable"
+	// ReasonMailAtRisk: by the policy in force senders do not deliver to a live MX host. Do what the message
+	// says at once.
+	ReasonMailAtRisk = "MailAtRisk"
+	// ReasonNotReachableFromHere: no public address of the policy host can be reached from the operator.
+	// Check the way to port 443; where Pods can't reach the load balancer in front of them, use
+	// --mta-sts-trust-replicas. Beside True: that flag is in use, and the replicas alone were asked.
+	ReasonNotReachableFromHere = "NotReachableFromHere"
 	// ReasonWithdrawing: a record, a policy or the keys are being withdrawn and must stay until those who
 	// hold it, or the DMARC policy that relied on them, have forgotten it. Wait; for a policy status
 	// says until when.
@@ -291,6 +304,10 @@ func Reasons() []string {
 		ReasonPolicyMismatch,
 		ReasonAddressPending,
 		ReasonMXNotCovered,
+		ReasonMXNotSecure,
+		ReasonProbeUnavailable,
+		ReasonMailAtRisk,
+		ReasonNotReachableFromHere,
 		ReasonWithdrawing,
 		ReasonCompliant,
 		ReasonNotCompliant,

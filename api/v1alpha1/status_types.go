@@ -278,6 +278,12 @@ type MTASTSStatus struct {
 	// +optional
 	CommitmentEnds *metav1.Time `json:"commitmentEnds,omitempty"`
 
+	// safeToMoveMXAfter is when every sender has forgotten the policies that do not cover all hosts of
+	// the announced one: from then on MX records may name any of them. It counts once MTASTSReady is
+	// True for the generation that added the hosts. Unset: they may now.
+	// +optional
+	SafeToMoveMXAfter *metav1.Time `json:"safeToMoveMXAfter,omitempty"`
+
 	// mx is what the hosts of the live MX records offer, at most 32.
 	// +optional
 	// +listType=map

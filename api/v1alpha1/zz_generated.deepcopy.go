@@ -717,6 +717,10 @@ func (in *MTASTSStatus) DeepCopyInto(out *MTASTSStatus) {
 		in, out := &in.CommitmentEnds, &out.CommitmentEnds
 		*out = (*in).DeepCopy()
 	}
+	if in.SafeToMoveMXAfter != nil {
+		in, out := &in.SafeToMoveMXAfter, &out.SafeToMoveMXAfter
+		*out = (*in).DeepCopy()
+	}
 	if in.MX != nil {
 		in, out := &in.MX, &out.MX
 		*out = make([]MXStatus, len(*in))

@@ -177,6 +177,18 @@ func (p Policy) Covers(host string) bool {
 	})
 }
 
+// CoversAll reports whether every host that one of the patterns covers is covered by the policy.
+func (p Policy) CoversAll(patterns []string) bool {
+	return !slices.ContainsFunc(patterns, func(pattern string) bool { return !p.coversPattern(pattern) })
+}
+
+func (p Policy) coversPattern(pattern string) bool {
+	if strings.HasPrefix(pattern, "*.") {
+		return slices.ContainsFunc(p.MX, func(own string) bool { return fold(own) == fold(pattern) })
+	}
+	return p.Covers(pattern)
+}
+
 func fold(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) }
 
 // isPattern: sts-policy-mx-value, a domain name of A-labels with or without "*." before it.

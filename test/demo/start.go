@@ -225,7 +225,8 @@ func (s *stage) startOperator(ctx context.Context) error {
 	}
 	return s.run("manager", "--kubeconfig", s.kubeconfig, "--namespace", operatorNamespace, "--owner-id", "demo",
 		"--snapshot-dir", snapshot, "--resolver", dns, "--authoritative-port", strconv.Itoa(dnsPort), "--allow-private-targets", "127.0.0.0/8",
-		"--mta-sts-roots", s.caFile, "--mta-sts-port", strconv.Itoa(s.policyPort), "--poll", "1s")
+		"--mta-sts-roots", s.caFile, "--mta-sts-port", strconv.Itoa(s.policyPort), "--poll", "1s",
+		"--starttls-probe", "off") // nobody listens at the demo's MX host
 }
 
 // run starts bin/maildomain, with its output in a log file.

@@ -233,7 +233,7 @@ func (s *scene) manager(more ...string) *exec.Cmd {
 	s.t.Helper()
 	_, port, _ := strings.Cut(s.server, ":")
 	return s.command("manager", append([]string{"--kubeconfig", s.kubeconfig(), "--namespace", s.namespace, "--owner-id", "kill",
-		"--resolver", s.server, "--authoritative-port", port, "--allow-private-targets", "127.0.0.0/8", "--poll", "200ms"}, more...)...)
+		"--resolver", s.server, "--authoritative-port", port, "--allow-private-targets", "127.0.0.0/8", "--poll", "200ms", "--starttls-probe", "off"}, more...)...)
 }
 
 func (s *scene) command(name string, args ...string) *exec.Cmd {

@@ -34,13 +34,17 @@ func (r *Reconciler) look(ctx context.Context, s *scope, name string) sight {
 }
 
 func (r *Reconciler) lookThrough(ctx context.Context, name string, nameservers []string) sight {
+	return r.lookFor(ctx, name, dnsprovider.TypeTXT, nameservers)
+}
+
+func (r *Reconciler) lookFor(ctx context.Context, name, recordType string, nameservers []string) sight {
 	seen := sight{vantage: v1alpha1.VantageDelegation}
 	if len(nameservers) > 0 {
 		seen.vantage = v1alpha1.VantageConfigured
 	}
 	seen.authority, seen.err = r.Prober.Authority(ctx, name, nameservers)
 	if seen.err == nil {
-		seen.answers = r.Prober.Ask(ctx, seen.authority, name, dnsprovider.TypeTXT)
+		seen.answers = r.Prober.Ask(ctx, seen.authority, name, recordType)
 	}
 	return seen
 }

@@ -120,6 +120,15 @@ func TestTheHostLeadsWhereSpecSays(t *testing.T) {
 	}
 	w.check = nil
 	w.settles("example-com")
+
+	// A CNAME that could not stand beside others' records takes nothing away.
+	w.must(w.dns.SetTXT(policyHost, "theirs"))
+	w.edit("example-com", func(md *v1alpha1.MailDomain) {
+		md.Spec.MTASTS.Address = address(v1alpha1.AddressCNAME, "lb.example.com")
+	})
+	w.until("example-com", "in conflict", mtastsReason(v1alpha1.ReasonRecordConflict))
+	w.settles("example-com")
+	w.wantHost("beside a text", "AAAA ::1")
 }
 
 // Somebody else's address stays, until the user has it adopted.

@@ -188,15 +188,19 @@ func (r *Reconciler) changeHost(ctx context.Context, s *scope, j *hostJob) error
 	return s.book.save(ctx, r.Client)
 }
 
+// readHost reads what leads from the name to servers, and, as no CNAME can stand beside it, whether a
+// text stands there.
 func readHost(ctx context.Context, zone dnsprovider.Zone, name string) ([]dnsprovider.RRset, error) {
 	var sets []dnsprovider.RRset
-	for _, reading := range zone.Read(ctx, dnsprovider.HostKeys(name)...) {
+	for _, reading := range zone.Read(ctx, append(dnsprovider.HostKeys(name), dnsprovider.Key{Name: name, Type: dnsprovider.TypeTXT})...) {
 		if reading.Err != nil {
 			return nil, reading.Err
 		}
 		sets = append(sets, reading.RRset)
 	}
-	return sets, nil
+	hosts, texts := sets[:3], sets[3]
+	hosts[0].Shared = hosts[0].Shared || len(texts.Records) > 0
+	return hosts, nil
 }
 
 // settleHost compares what stands with what was decided.
@@ -251,7 +255,11 @@ func changedHost(verb dnsprovider.Verb, change dnsprovider.Change) event {
 func (j *hostJob) obstructed(d dnsprovider.HostDecision) {
 	j.state = v1alpha1.RecordConflict
 	wanted := strings.Join(typed(j.targets), ", ")
-	if d.Verb == dnsprovider.Blocked {
+	switch {
+	case d.Verb == dnsprovider.Blocked && d.Alias == "":
+		j.verdict = verdict{v1alpha1.ReasonRecordConflict, fmt.Sprintf("%s: wanted %s, and other records stand there, beside which a CNAME can't (RFC 1034 section 3.6.2): remove them, or set spec.mtaSTS.address.type: A", j.name, wanted)}
+		return
+	case d.Verb == dnsprovider.Blocked:
 		j.verdict = verdict{v1alpha1.ReasonAliasInTheWay, fmt.Sprintf("%s: wanted %s, and an alias of the provider's to %s occupies the name: remove it, or set spec.mtaSTS.address.type: None", j.name, wanted, d.Alias)}
 		return
 	}

@@ -67,7 +67,7 @@ func cloudflareRRset(key Key, apex string, records []cloudflareRecord) (RRset, e
 		case r.Type == TypeCNAME && (name != apex || key.Type != TypeTXT):
 			set.Alias = cmp.Or(cloudflareName(r.Content), ".")
 		case key.Type == TypeCNAME && name != apex && r.Type != TypeA && r.Type != TypeAAAA:
-			set.Shared = true // beside addresses Cloudflare itself takes no CNAME
+			set.Shared = true // beside addresses no provider takes a CNAME
 		}
 	}
 	slices.SortFunc(set.Records, compareRecords)

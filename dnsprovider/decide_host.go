@@ -27,7 +27,7 @@ type HostDecision struct {
 	Changes []Change // at most one for each key, to be made in this order by one Apply
 	Ours    Targets  // what stands or will stand as ours
 	Foreign []string // Conflict: the records in the way, such as "A 192.0.2.1", sorted
-	Alias   string   // Blocked: what the provider's own kind of alias leads to
+	Alias   string   // Blocked: what the provider's own kind of alias leads to; "": other kinds of records block
 }
 
 // DecideHost says what to do at a host: it is Decide for records of which several are meant to stand
@@ -38,6 +38,8 @@ type HostDecision struct {
 //	at the host            wish   ledger, policy            decision
 //	---------------------  -----  ------------------------  -------------------------------------
 //	a provider's alias     w      any                       Blocked
+//	other kinds of records a      any                       Blocked: it could not stand beside them, and
+//	                       CNAME                            what stands would have gone for nothing
 //	any                    none   ours stand                Remove all ours
 //	any                    none   ours do not stand         Keep
 //	nothing                w      any                       Create w (also: ours were deleted)
@@ -68,7 +70,7 @@ func DecideHost(wish HostWish, seen []RRset, owned [][]Owned) HostDecision {
 		return HostDecision{Verb: Keep}
 	case !wanted:
 		return HostDecision{Verb: Remove, Changes: changesOf(HostWish{}, seen, mine)}
-	case alias != "":
+	case alias != "", len(wish.Targets[TypeCNAME]) > 0 && seen[0].Shared:
 		return HostDecision{Verb: Blocked, Alias: alias}
 	}
 

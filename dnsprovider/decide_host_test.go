@@ -118,6 +118,8 @@ func TestDecideHost(t *testing.T) {
 		"theirs came later, new wish": {"A=2", "A=1 AAAA=::9", "A=1", Conflict, "", "A=1", "AAAA ::9"},
 		"theirs was there first":      {"A=1", "A=1 A=9", "A=1?", Conflict, "-A=1", "", "A 9"},
 		"an alias of the provider's":  {adopt + "A=1", "alias", "", Blocked, "", "", ""},
+		"a CNAME beside a text":       {"CNAME=a", "A=1 text", "A=1", Blocked, "", "", ""},
+		"an address beside a text":    {"A=2", "A=1 text", "A=1", Replace, "-A=1 +A=2", "A=2", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			wish, adopts := strings.CutPrefix(c.wish, adopt)
@@ -126,6 +128,7 @@ func TestDecideHost(t *testing.T) {
 				seen = host()
 				seen[1].Alias = "lb.example"
 			}
+			seen[0].Shared = strings.Contains(c.seen, "text")
 			got := DecideHost(HostWish{Targets: targets(strings.Fields(wish)...), Adopt: adopts}, seen, hostLedger(c.owned))
 			if got.Verb != c.verb || hostSteps(got.Changes) != c.steps || words(got.Ours) != c.ours || strings.Join(got.Foreign, ", ") != c.foreign {
 				t.Errorf("%s %q ours %q foreign %q", got.Verb, hostSteps(got.Changes), words(got.Ours), got.Foreign)

@@ -33,8 +33,10 @@ import (
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
 	"github.com/maildomain/maildomain-operator/controllers"
+	"github.com/maildomain/maildomain-operator/dnsprovider"
 	"github.com/maildomain/maildomain-operator/keys"
 	"github.com/maildomain/maildomain-operator/probe"
+	"github.com/maildomain/maildomain-operator/records"
 )
 
 // managerFlags are the installation's configuration.
@@ -48,6 +50,7 @@ type managerFlags struct {
 	policyRoots  string
 	policyPort   uint
 	service      string
+	address      string
 	plain        bool
 	trust        bool
 	starttls     string
@@ -84,7 +87,8 @@ func parseManagerFlags(args []string, stderr io.Writer) (managerFlags, error) {
 	set.StringVar(&f.allowPrivate, "allow-private-targets", "", "`networks` such as 10.0.0.0/8, with commas between them, that users' name servers and policy hosts may be in although they are not public")
 	set.StringVar(&f.policyRoots, "mta-sts-roots", "", "PEM `file` of the authorities that certificates of policy hosts and MX hosts are verified with; empty: the host's")
 	set.UintVar(&f.policyPort, "mta-sts-port", 443, "`port` of policy hosts; any other is for trials, as senders use 443")
-	set.StringVar(&f.service, "mta-sts-service", "", "`Service` in the operator's namespace that leads to the replicas which serve policies: each is asked before a policy is announced; empty: none is")
+	set.StringVar(&f.service, "mta-sts-service", "", "`Service` in the operator's namespace that leads to the replicas which serve policies: each is asked before a policy is announced, and mta-sts.<domain> leads to its load balancer; empty: none is, and a human has the names lead there")
+	set.StringVar(&f.address, "mta-sts-address", "", "where mta-sts.<domain> leads instead of to the load balancer of --mta-sts-service: one host `name`, or addresses with commas between them")
 	set.BoolVar(&f.plain, "mta-sts-plain", false, "the replicas of --mta-sts-service serve HTTP, behind an Ingress that ends TLS")
 	set.BoolVar(&f.trust, "mta-sts-trust-replicas", false, "announce what every replica of --mta-sts-service serves, also where no public address of the policy host can be reached from here")
 	set.StringVar(&f.starttls, "starttls-probe", "on", "on: probe the hosts of MX records before mode enforce is announced, and once a day; off: don't")
@@ -136,6 +140,12 @@ func manager(ctx context.Context, args []string, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	var policyAddress dnsprovider.Targets
+	if f.address != "" {
+		if policyAddress, err = records.HostTargets(strings.Split(f.address, ",")...); err != nil {
+			return fmt.Errorf("--mta-sts-address: %w", err)
+		}
+	}
 	allowed, err := networks(f.allowPrivate)
 	if err != nil {
 		return fmt.Errorf("--allow-private-targets: %w", err)
@@ -172,6 +182,7 @@ func manager(ctx context.Context, args []string, stderr io.Writer) error {
 		Controller:                    patient,
 		Cache: cache.Options{ByObject: map[client.Object]cache.ByObject{
 			&corev1.ConfigMap{}:          {Namespaces: map[string]cache.Config{f.namespace: {}}},
+			&corev1.Service{}:            {Namespaces: map[string]cache.Config{f.namespace: {}}},
 			&discoveryv1.EndpointSlice{}: {Namespaces: map[string]cache.Config{f.namespace: {}}},
 		}},
 	})
@@ -197,6 +208,7 @@ func manager(ctx context.Context, args []string, stderr io.Writer) error {
 		Keys:     pool,
 
 		PolicyService: f.service,
+		PolicyAddress: policyAddress,
 		Replicas:      &probe.PolicyFetcher{Roots: roots, Plain: f.plain, AllowPrivate: func(netip.Addr) bool { return true }},
 		TrustReplicas: f.trust,
 

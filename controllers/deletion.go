@@ -175,8 +175,10 @@ func (r *Reconciler) endingSteps() []step {
 		{"DMARC", r.decideDMARC},
 		{"TLS-RPT", r.decideTLSRPT},
 		{"MTA-STS", r.decideMTASTS},
+		{"the policy host", r.decideHost},
 		{"write the signer's Secret", r.writeSigner},
 		{"write the records", r.writeRecords},
+		{"write the policy host", r.writeHost},
 		{"write what is served", r.writeSite},
 	}
 }

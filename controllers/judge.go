@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
+	"github.com/maildomain/maildomain-operator/dnsprovider"
 	"github.com/maildomain/maildomain-operator/keys"
 	"github.com/maildomain/maildomain-operator/mailauth/dkim"
 	"github.com/maildomain/maildomain-operator/mailauth/dmarc"
@@ -22,7 +23,7 @@ import (
 func (r *Reconciler) judge(ctx context.Context, s *scope) error {
 	domain := s.md.Spec.Domain
 	for _, f := range s.facts {
-		if f.state != v1alpha1.RecordVerified {
+		if f.state != v1alpha1.RecordVerified || f.slot.Type != dnsprovider.TypeTXT {
 			continue
 		}
 		texts := r.look(ctx, s, f.slot.Name).values()

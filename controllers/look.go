@@ -34,13 +34,17 @@ func (r *Reconciler) look(ctx context.Context, s *scope, name string) sight {
 }
 
 func (r *Reconciler) lookThrough(ctx context.Context, name string, nameservers []string) sight {
+	return r.lookFor(ctx, name, dnsprovider.TypeTXT, nameservers)
+}
+
+func (r *Reconciler) lookFor(ctx context.Context, name, recordType string, nameservers []string) sight {
 	seen := sight{vantage: v1alpha1.VantageDelegation}
 	if len(nameservers) > 0 {
 		seen.vantage = v1alpha1.VantageConfigured
 	}
 	seen.authority, seen.err = r.Prober.Authority(ctx, name, nameservers)
 	if seen.err == nil {
-		seen.answers = r.Prober.Ask(ctx, seen.authority, name, dnsprovider.TypeTXT)
+		seen.answers = r.Prober.Ask(ctx, seen.authority, name, recordType)
 	}
 	return seen
 }
@@ -184,12 +188,17 @@ func shows(a probe.Answer, slot records.Slot, wish string) bool {
 // verify says how far the wish is served: Verified when every address that answers serves it
 // as the only record of its protocol.
 func (v sight) verify(slot records.Slot, wish string) (v1alpha1.RecordState, verdict) {
+	return v.verifyThat(slot.Key.String(), fmt.Sprintf("%q", wish), func(a probe.Answer) bool { return shows(a, slot, wish) })
+}
+
+// verifyThat is verify for what and wish in words: shown reports whether an answer has the wish.
+func (v sight) verifyThat(what, wish string, shown func(probe.Answer) bool) (v1alpha1.RecordState, verdict) {
 	if v.err != nil {
 		reason := v1alpha1.ReasonServersUnreachable
 		if errors.Is(v.err, probe.ErrNoZone) {
 			reason = v1alpha1.ReasonZoneNotFound
 		}
-		return v1alpha1.RecordPublished, verdict{reason, fmt.Sprintf("%s %s: the name servers of its zone can't be found: %s", slot.Type, slot.Name, firstLine(v.err))}
+		return v1alpha1.RecordPublished, verdict{reason, fmt.Sprintf("%s: the name servers of its zone can't be found: %s", what, firstLine(v.err))}
 	}
 	answered := 0
 	var without, silent []string
@@ -199,7 +208,7 @@ func (v sight) verify(slot records.Slot, wish string) (v1alpha1.RecordState, ver
 			if a.Outcome != probe.Unroutable {
 				silent = append(silent, fmt.Sprintf("%s (%s)", a.Server, a.Outcome))
 			}
-		case shows(a, slot, wish):
+		case shown(a):
 			answered++
 		default:
 			answered++
@@ -210,13 +219,13 @@ func (v sight) verify(slot records.Slot, wish string) (v1alpha1.RecordState, ver
 	switch {
 	case answered == 0 && len(silent) == 0:
 		return v1alpha1.RecordPublished, verdict{v1alpha1.ReasonServersUnreachable,
-			fmt.Sprintf("%s %s: no address of the zone's name servers can be reached from here", slot.Type, slot.Name)}
+			what + ": no address of the zone's name servers can be reached from here"}
 	case answered == 0:
 		return v1alpha1.RecordPublished, verdict{v1alpha1.ReasonServersUnreachable,
-			fmt.Sprintf("%s %s: no name server of the zone answers: %s", slot.Type, slot.Name, strings.Join(silent, ", "))}
+			fmt.Sprintf("%s: no name server of the zone answers: %s", what, strings.Join(silent, ", "))}
 	case len(without) > 0:
 		return v1alpha1.RecordPublished, verdict{v1alpha1.ReasonWaitingForPropagation,
-			fmt.Sprintf("%s %s: waiting for %s to serve %q", slot.Type, slot.Name, strings.Join(without, ", "), wish)}
+			fmt.Sprintf("%s: waiting for %s to serve %s", what, strings.Join(without, ", "), wish)}
 	}
 	return v1alpha1.RecordVerified, verdict{}
 }

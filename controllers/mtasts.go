@@ -103,9 +103,6 @@ func unsupportedMTASTS(spec *v1alpha1.MTASTSSpec) verdict {
 	if spec.HostingOrDefault() == v1alpha1.HostingExternal {
 		return verdict{v1alpha1.ReasonUnsupported, "spec.mtaSTS.hosting: this version does not check policies that a third party serves: use Sidecar"}
 	}
-	if t := spec.AddressTypeOrDefault(); t != v1alpha1.AddressAuto && t != v1alpha1.AddressNone {
-		return verdict{v1alpha1.ReasonUnsupported, fmt.Sprintf("spec.mtaSTS.address.type: this version does not write %s records: publish the address by hand and set type: None", t)}
-	}
 	return verdict{}
 }
 

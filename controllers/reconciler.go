@@ -36,6 +36,9 @@ type Reconciler struct {
 	// replicas that serve policies; "": they are not asked one by one.
 	PolicyService string
 	Replicas      ReplicaFetcher // needed with PolicyService
+	// PolicyAddress is where mta-sts.<domain> should lead with spec.mtaSTS.address.type Auto. Empty: to the
+	// load balancer of PolicyService, or, without that, where a human has it lead.
+	PolicyAddress dnsprovider.Targets
 	// TrustReplicas has a policy announced that every replica serves, also where the public name can't be
 	// reached from here.
 	TrustReplicas bool
@@ -83,9 +86,11 @@ func (r *Reconciler) steps() []step {
 		{"DMARC", r.decideDMARC},
 		{"TLS-RPT", r.decideTLSRPT},
 		{"MTA-STS", r.decideMTASTS},
+		{"the policy host", r.decideHost},
 		// Act.
 		{"write the signer's Secret", r.writeSigner},
 		{"write the records", r.writeRecords},
+		{"write the policy host", r.writeHost},
 		{"write what is served", r.writeSite},
 		// Report.
 		{"judge what is served", r.judge},

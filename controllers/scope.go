@@ -28,6 +28,7 @@ type scope struct {
 	dkim    dkimState
 	dmarc   *policyInForce // nil: not looked at yet
 	mtasts  mtastsState
+	host    hostState
 	wishes  []wish
 	facts   []fact             // one for each record
 	blocked map[string]verdict // why a section's condition is not True, by condition type

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -22,15 +23,33 @@ import (
 // SetupWithManager has the manager call Reconcile when a MailDomain changes, or something that
 // it depends on. Secrets are watched by their metadata only.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, options controller.Options) error {
-	return ctrl.NewControllerManagedBy(mgr).
+	b := ctrl.NewControllerManagedBy(mgr).
 		For(&v1alpha1.MailDomain{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
 		Watches(&v1alpha1.DNSProvider{}, r.dependents(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.ClusterDNSProvider{}, r.dependents(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WatchesMetadata(&corev1.Secret{}, r.dependents(), builder.WithPredicates(notKeptHere(r.Namespace))).
 		Watches(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(holderOf), builder.WithPredicates(sitesIn(r.Namespace), notCreated)).
 		WatchesRawSource(r.madeKeys()).
-		WithOptions(options).
-		Complete(r)
+		WithOptions(options)
+	if r.PolicyService != "" && len(r.PolicyAddress) == 0 {
+		b = b.Watches(&corev1.Service{}, r.dependents(), builder.WithPredicates(r.moved()))
+	}
+	return b.Complete(r)
+}
+
+// moved lets the mta-sts Service through when the address of its load balancer has changed.
+func (r *Reconciler) moved() predicate.Predicate {
+	address := func(o client.Object) any {
+		service, ok := o.(*corev1.Service)
+		if !ok {
+			return nil
+		}
+		return service.Status.LoadBalancer
+	}
+	ours := predicate.NewPredicateFuncs(func(o client.Object) bool { return o.GetNamespace() == r.Namespace && o.GetName() == r.PolicyService })
+	return predicate.And(ours, predicate.Funcs{UpdateFunc: func(e ctrlevent.UpdateEvent) bool {
+		return !equality.Semantic.DeepEqual(address(e.ObjectOld), address(e.ObjectNew))
+	}})
 }
 
 // sitesIn are the ConfigMaps of claimed domains.

@@ -363,14 +363,19 @@ func (j *job) fail(why verdict) {
 // failed notes that the job came to nothing, whether the provider as a whole is to blame, and when
 // it wants to hear from us again.
 func (s *scope) failed(j *job, err error) {
+	j.fail(s.providerFailed(err))
+}
+
+// providerFailed is failed for what is no job.
+func (s *scope) providerFailed(err error) verdict {
 	why := providerVerdict(err)
-	j.fail(why)
 	if ofProvider(why.reason) {
 		s.block(v1alpha1.ConditionProviderReady, why)
 	}
 	if e, ok := errors.AsType[*dnsprovider.Error](err); ok && e.Kind == dnsprovider.RateLimited {
 		s.again(e.RetryAfter)
 	}
+	return why
 }
 
 // zoneOf is the apex of the zone that holds the slot.

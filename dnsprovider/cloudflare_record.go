@@ -66,8 +66,8 @@ func cloudflareRRset(key Key, apex string, records []cloudflareRecord) (RRset, e
 			set.Records = append(set.Records, Record{Value: value, Handle: r.handle()})
 		case r.Type == TypeCNAME && (name != apex || key.Type != TypeTXT):
 			set.Alias = cmp.Or(cloudflareName(r.Content), ".")
-		case key.Type == TypeCNAME && name != apex:
-			set.Shared = true
+		case key.Type == TypeCNAME && name != apex && r.Type != TypeA && r.Type != TypeAAAA:
+			set.Shared = true // beside addresses no provider takes a CNAME
 		}
 	}
 	slices.SortFunc(set.Records, compareRecords)

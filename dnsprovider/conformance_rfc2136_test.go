@@ -25,6 +25,7 @@ var (
 	rfc2136Skips = map[string]string{
 		"rights that were taken away are told, and nothing was changed": "name servers answer REFUSED for rights and rules: it is of kind Refused",
 		"too many calls are told, with the time to come back":           "name servers have no such answer",
+		aMomentOfNone: "an UPDATE carries one change",
 	}
 	powerDNSSkips = with(rfc2136Skips, map[string]string{
 		"a write tells credentials that are not accepted from rules": "PowerDNS answers an update REFUSED, whatever is wrong with its key",
@@ -36,6 +37,9 @@ func with(all, more map[string]string) map[string]string {
 	maps.Copy(all, more)
 	return all
 }
+
+// aMomentOfNone is what only a provider with transactions avoids.
+const aMomentOfNone = "a CNAME takes the place of addresses, and they of it, without a moment of none"
 
 const tsigName = "maildomain-key"
 

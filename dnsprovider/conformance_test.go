@@ -16,7 +16,7 @@ import (
 // TestConformance holds every adapter to one contract: each behaviour against each backend. A new
 // adapter is one file with a world, and a line in backends.
 func TestConformance(t *testing.T) {
-	behaviours := slices.Concat(ofValues, ofOthers, ofWriting, ofFaults)
+	behaviours := slices.Concat(ofValues, ofHosts, ofOthers, ofWriting, ofFaults)
 	for _, b := range backends {
 		t.Run(b.name, func(t *testing.T) {
 			newWorld := b.start(t, len(behaviours))

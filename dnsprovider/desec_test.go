@@ -176,7 +176,7 @@ var desecCases = []struct {
 		wantValues(t, e.read(t, e.txt("split")), "v=DKIM1; p=abc")
 	}},
 	{"an alias beside other records is refused without asking", func(t *testing.T, e desecEnv) {
-		e.put(t, "shared", TypeA, 3600, "192.0.2.1")
+		e.put(t, "shared", TypeTXT, 3600, `"x"`)
 		set := e.read(t, e.key("shared", TypeCNAME))
 		e.refused(t, Refused, Change{Seen: set, Add: []string{"mta-sts.example"}, TTL: time.Hour})
 		free := e.read(t, e.key("free", TypeCNAME))

@@ -107,14 +107,21 @@ func (v *libdnsVisit) deliver(changes []Change, batch []int, errs []error) {
 		case step.set != nil:
 			together = append(together, i)
 			all = append(all, step.set...)
-		default:
+		default: // in the order of the changes: it may rely on those before it
+			v.set(changes, together, all, errs)
+			together, all = nil, nil
 			errs[i] = v.walk(changes[i].Seen.Key, step)
 		}
 	}
+	v.set(changes, together, all, errs)
+}
+
+// set makes the changes that are one SetRecords.
+func (v *libdnsVisit) set(changes []Change, together []int, all []libdns.Record, errs []error) {
 	if len(together) == 0 {
 		return
 	}
-	err = v.write(v.client.SetRecords, all)
+	err := v.write(v.client.SetRecords, all)
 	if KindOf(err) == Refused && len(together) > 1 {
 		// One of them is to blame, and which one the provider need not say.
 		half := len(together) / 2

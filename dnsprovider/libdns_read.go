@@ -85,8 +85,8 @@ func (z *libdnsZone) rrset(key Key, list libdnsList) (RRset, error) {
 			set.Records = append(set.Records, Record{Value: value, Handle: rr.Data})
 		case rr.Type == TypeCNAME:
 			set.Alias = Canonical(rr.Data)
-		case key.Type == TypeCNAME:
-			set.Shared = true
+		case key.Type == TypeCNAME && rr.Type != TypeA && rr.Type != TypeAAAA:
+			set.Shared = true // beside addresses no provider takes a CNAME
 		}
 	}
 	slices.SortFunc(set.Records, compareRecords)

@@ -44,8 +44,8 @@ type RRset struct {
 	// not CNAME. No other record can stand beside it (RFC 1034 §3.6.2).
 	Alias string
 
-	// Shared: where Type is CNAME, other records stand at the name, so that a CNAME cannot. It is
-	// set by adapters whose provider would take the CNAME nevertheless.
+	// Shared: where Type is CNAME, records that are no addresses stand at the name, so that a CNAME
+	// cannot. It is set by adapters whose provider would take the CNAME nevertheless.
 	Shared bool
 }
 
@@ -96,8 +96,9 @@ type Zone interface {
 	// are not at a key.
 	Read(ctx context.Context, keys ...Key) []Reading
 
-	// Apply makes the changes, each whole or not at all, and returns the error of each, in
-	// their order; no two are of one key. Nil says that the provider took the change, not that
+	// Apply makes the changes, each whole or not at all, in their order, and returns the error of
+	// each; no two are of one key. Seen may count on what changes before it make of the name's other
+	// types: an adapter that can't tell answers Changed, and the next look does it. Nil says that the provider took the change, not that
 	// it is served: the caller reads back. After an error of kind UnknownOutcome it may or may
 	// not have happened. One that is Empty costs nothing.
 	Apply(ctx context.Context, changes ...Change) []error

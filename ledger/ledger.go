@@ -235,21 +235,28 @@ func (l *Ledger) Intend(zone string, key dnsprovider.Key, purpose, value string)
 	}
 }
 
-// Settle enters what a read-back, or a read that found the wish fulfilled, has proved: value
-// stands at key as ours, and no other value of ours does. An empty value says that none
+// Settle enters what a read-back, or a read that found the wish fulfilled, has proved: the values
+// stand at key as ours, and no other value of ours does. No value, or an empty one, says that none
 // stands, as after a removal. Other zones are not spoken of.
-func (l *Ledger) Settle(zone string, key dnsprovider.Key, purpose, value string) {
+func (l *Ledger) Settle(zone string, key dnsprovider.Key, purpose string, values ...string) {
 	l.Entries = slices.DeleteFunc(l.Entries, func(e Entry) bool {
-		return e.at(key) && (e.Zone == zone || e.Zone == "") && e.Value != value
+		return e.at(key) && (e.Zone == zone || e.Zone == "") && !slices.Contains(values, e.Value)
 	})
-	if value == "" {
-		return
+	for _, value := range values {
+		if value == "" {
+			continue
+		}
+		if i := l.find(zone, key, value); i >= 0 {
+			l.Entries[i].Zone, l.Entries[i].Settled = zone, true
+			continue
+		}
+		l.Entries = append(l.Entries, Entry{Zone: zone, Name: key.Name, Type: key.Type, Purpose: purpose, Value: value, Settled: true})
 	}
-	if i := l.find(zone, key, value); i >= 0 {
-		l.Entries[i].Zone, l.Entries[i].Settled = zone, true
-		return
-	}
-	l.Entries = append(l.Entries, Entry{Zone: zone, Name: key.Name, Type: key.Type, Purpose: purpose, Value: value, Settled: true})
+}
+
+// Forget gives up what was written for the purpose: it stays where it is, and is not ours any more.
+func (l *Ledger) Forget(purpose string) {
+	l.Entries = slices.DeleteFunc(l.Entries, func(e Entry) bool { return e.Purpose == purpose })
 }
 
 // Settled reports whether value was read back at key in the zone.

@@ -162,8 +162,8 @@ const (
 	// ReasonPolicyMismatch: another policy is served than spec says. Wait for the replicas, or correct
 	// what the third party serves.
 	ReasonPolicyMismatch = "PolicyMismatch"
-	// ReasonAddressPending: the Service has no address yet for mta-sts.<domain>. Wait, or set
-	// spec.mtaSTS.address.
+	// ReasonAddressPending: mta-sts.<domain> has no address, and the operator knows of none: its Service has
+	// none yet, or it was not told of it. Wait, publish the record, or set spec.mtaSTS.address.
 	ReasonAddressPending = "AddressPending"
 	// ReasonMXNotCovered: a live MX host is not covered by the policy: senders that hold it would not
 	// deliver there. Add the host to spec.mtaSTS.mx or remove the MX record.
@@ -246,7 +246,8 @@ const (
 	// goes on to withdraw what has to stay for longer. Nothing to do.
 	ReasonHandedOver = "HandedOver"
 	// ReasonRecordsLeft: Event: a deleted MailDomain, or its tombstone, is gone and left published what
-	// the message names. Remove that by hand.
+	// the message names; or spec says that it belongs to others now. Remove that by hand, when its time
+	// has come.
 	ReasonRecordsLeft = "RecordsLeft"
 	// ReasonCreate: Event: a record was written where none of its protocol stood. Nothing to do.
 	ReasonCreate = "Create"

@@ -190,7 +190,7 @@ func (w *world) service(at ...string) {
 		}
 		service.Status.LoadBalancer.Ingress = append(service.Status.LoadBalancer.Ingress, ingress)
 	}
-	w.must(w.api.Status().Update(w.t.Context(), service)) //nolint:forbidigo // a Service
+	w.must(w.api.Status().Update(w.t.Context(), service))
 }
 
 // With Auto the host follows the load balancer of the Service, and stays when that can't be seen.

@@ -188,7 +188,7 @@ func shows(a probe.Answer, slot records.Slot, wish string) bool {
 // verify says how far the wish is served: Verified when every address that answers serves it
 // as the only record of its protocol.
 func (v sight) verify(slot records.Slot, wish string) (v1alpha1.RecordState, verdict) {
-	return v.verifyThat(slot.Key.String(), fmt.Sprintf("%q", wish), func(a probe.Answer) bool { return shows(a, slot, wish) })
+	return v.verifyThat(slot.String(), fmt.Sprintf("%q", wish), func(a probe.Answer) bool { return shows(a, slot, wish) })
 }
 
 // verifyThat is verify for what and wish in words: shown reports whether an answer has the wish.

@@ -12,6 +12,12 @@ func Canonical(name string) string {
 	return strings.TrimSuffix(dns.CanonicalName(name), ".")
 }
 
+// IsName reports whether name can stand in DNS, as a name below the root (RFC 1035 §2.3.4).
+func IsName(name string) bool {
+	_, ok := dns.IsDomainName(name)
+	return ok && Canonical(name) != ""
+}
+
 // Within reports whether name is zone or lies below it, compared label by label and
 // without regard to case: "notexample.com" is not within "example.com", which is why
 // libdns.RelativeName, a suffix cut, is not used. Nothing is within the root, so that a

@@ -94,6 +94,7 @@ type mortal struct {
 	lifetime time.Duration
 }
 
+// Accept implements net.Listener.
 func (l mortal) Accept() (net.Conn, error) {
 	conn, err := l.Listener.Accept()
 	if err != nil {
@@ -111,6 +112,7 @@ type mortalConn struct {
 	err   error
 }
 
+// Close implements net.Conn.
 func (c *mortalConn) Close() error {
 	c.close.Do(func() { c.err = c.Conn.Close() })
 	c.end.Stop()

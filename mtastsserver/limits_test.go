@@ -2,6 +2,7 @@ package mtastsserver
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -237,9 +238,9 @@ func TestPlainConnectionsAreKept(t *testing.T) {
 	r := start(t, Options{Dir: dir, Plain: true})
 	r.waitOpen(t)
 	dials := 0
-	c := &http.Client{Transport: &http.Transport{Dial: func(network, _ string) (net.Conn, error) {
+	c := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		dials++
-		return net.Dial(network, r.policy)
+		return new(net.Dialer).DialContext(ctx, network, r.policy)
 	}}}
 	defer c.CloseIdleConnections()
 	for range 3 {

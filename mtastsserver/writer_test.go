@@ -34,13 +34,9 @@ func must(t testing.TB, errs ...error) {
 // Whatever is put, dropped and committed, by however many writers after one another: a reader finds
 // what was committed last, one that has just read the manifest before it still finds that one's
 // objects, and in the long run nothing else stays.
-func TestWriterKeepsWhatWasCommitted(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		dir, err := os.MkdirTemp("", "writer")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer os.RemoveAll(dir)
+func TestWriterKeepsWhatWasCommitted(outer *testing.T) {
+	rapid.Check(outer, func(t *rapid.T) {
+		dir := outer.TempDir()
 		reopen := func() *Writer {
 			w, err := OpenWriter(dir)
 			if err != nil {

@@ -5,8 +5,6 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/miekg/dns"
-
 	"github.com/maildomain/maildomain-operator/dnsprovider"
 )
 
@@ -33,7 +31,7 @@ func HostTargets(values ...string) (dnsprovider.Targets, error) {
 		case err == nil:
 			add(dnsprovider.TypeAAAA, addr.String())
 		default:
-			if _, ok := dns.IsDomainName(value); !ok || dnsprovider.Canonical(value) == "" {
+			if !dnsprovider.IsName(value) {
 				return nil, fmt.Errorf("%q is neither an address nor a host name", value)
 			}
 			add(dnsprovider.TypeCNAME, dnsprovider.Canonical(value))

@@ -137,7 +137,7 @@ func TestBadInput(t *testing.T) {
 		"no address for the policy": {
 			spoil: func(w *world) { w.must(w.dns.Set("mta-sts.example.com", "A")) },
 			mend:  func(w *world) { w.must(w.dns.Set("mta-sts.example.com", "A", "127.0.0.1")) },
-			kind:  v1alpha1.ConditionMTASTSReady, reason: v1alpha1.ReasonPolicyNotServed, says: []string{"mta-sts.example.com", "publish"},
+			kind:  v1alpha1.ConditionMTASTSReady, reason: v1alpha1.ReasonAddressPending, says: []string{"mta-sts.example.com", "publish"},
 		},
 		"updates that are answered and lost": {
 			spoil: func(w *world) { w.dns.Fault(dnsserver.Fault{LoseUpdates: true}) },

@@ -139,12 +139,12 @@ func (s *scene) manage() {
 	dnsPort, policyPort := netip.MustParseAddrPort(s.dns.Addr()).Port(), netip.MustParseAddrPort(s.policy).Port()
 	s.run("manager", "--kubeconfig", s.kubeconfig(), "--namespace", s.namespace, "--owner-id", "senders", "--snapshot-dir", s.snapshot(),
 		"--resolver", s.dns.Addr(), "--authoritative-port", strconv.Itoa(int(dnsPort)), "--allow-private-targets", "127.0.0.0/8",
-		"--mta-sts-roots", s.roots(), "--mta-sts-port", strconv.Itoa(int(policyPort)), "--poll", "200ms", "--resync", "1s")
+		"--mta-sts-roots", s.roots(), "--mta-sts-port", strconv.Itoa(int(policyPort)), "--poll", "200ms", "--resync", "1s", "--starttls-probe", "off")
 }
 
 func (s *scene) serve() {
 	s.t.Helper()
-	s.server = s.run("mta-sts", "--snapshot-dir", s.snapshot(), "--listen", s.policy)
+	s.server = s.run("mta-sts", "--dir", s.snapshot(), "--listen", s.policy)
 }
 
 // stopServing ends the policy server and waits until it has gone.

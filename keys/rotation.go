@@ -30,7 +30,8 @@ type Outcome struct {
 	Ignored     []string      // name servers without an answer that are, or were, no longer waited for
 	Recheck     time.Duration // when time alone moves something; 0 if it never does
 
-	turn int // the one that begins if anything begins or ends to sign
+	turn int       // the one that begins if anything begins or ends to sign
+	seen time.Time // when the evidence is from, rounded up: what it shows may be as young as that
 }
 
 // Advance moves every key as far as policy, evidence (by selector) and now allow. It never
@@ -55,8 +56,9 @@ type Outcome struct {
 // between makes retirement later, never earlier. What Offer returns is stored before. A key that Ring does not know to be active and that
 // the signer's Secret has nevertheless is Active.
 func Advance(ring Keyring, policy Policy, evidence map[string]Evidence, now time.Time) Outcome {
+	seen := now.UTC().Add(time.Second - 1).Truncate(time.Second)
 	now = now.UTC().Truncate(time.Second)
-	out := Outcome{Ring: make(Keyring, len(ring)), turn: ring.Turn() + 1}
+	out := Outcome{Ring: make(Keyring, len(ring)), turn: ring.Turn() + 1, seen: seen}
 	for i, k := range ring {
 		k.Silent = maps.Clone(k.Silent)
 		out.Ring[i] = k
@@ -143,8 +145,8 @@ func (o *Outcome) prove(k *Key, policy Policy, seen Evidence, now time.Time) {
 		o.wait(k, "%s", why)
 		return
 	}
-	if k.Served.IsZero() || k.Served.After(now) {
-		k.Served = now
+	if k.Served.IsZero() || k.Served.After(o.seen) {
+		k.Served = o.seen
 	}
 	if left := k.Served.Add(seen.NegativeTTL).Sub(now); left > 0 {
 		o.recheck(left)

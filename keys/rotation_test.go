@@ -107,6 +107,8 @@ func TestProof(t *testing.T) {
 	}{
 		"all serve it":        {[]Witness{{"ns1", "1", Serves}, {"ns2", "2", Serves}}, []time.Time{start, start.Add(negative)}, Active, "", nil},
 		"too early":           {[]Witness{{"ns1", "1", Serves}}, []time.Time{start, start.Add(negative - time.Second)}, Published, "forget", nil},
+		"a part of a second":  {[]Witness{{"ns1", "1", Serves}}, []time.Time{start.Add(time.Second / 2), start.Add(negative + time.Second/4)}, Published, "forget", nil},
+		"its whole second":    {[]Witness{{"ns1", "1", Serves}}, []time.Time{start.Add(time.Second / 2), start.Add(negative + time.Second)}, Active, "", nil},
 		"one lacks it":        {[]Witness{{"ns1", "1", Serves}, {"ns2", "2", Differs}}, []time.Time{start, start.Add(30 * day)}, Published, "ns2 to serve a, 1 of 2 servers have it", nil},
 		"one address lacks":   {[]Witness{{"ns1", "1", Serves}, {"ns1", "2", Differs}}, []time.Time{start, start.Add(30 * day)}, Published, "ns1 to serve a, 0 of 1 servers have it", nil},
 		"both kinds":          {[]Witness{{"ns1", "1", Serves}, {"ns2", "2", Silence}, {"ns3", "3", Differs}, {"ns4", "4", Differs}, {"ns5", "5", Serves}}, []time.Time{start}, Published, "ns3 and ns4 to serve a and for ns2 to answer for a, 2 of 5 servers have it", nil},

@@ -184,7 +184,7 @@ func TestProbeSTARTTLS(t *testing.T) {
 		"a host named STARTTLS":    {says(greets, "250 STARTTLS\r\n"), bad(MXNoSTARTTLS, "the server does not offer STARTTLS")},
 		"another extension's word": {says(greets, "250-mx\r\n250-X STARTTLS\r\n250 STARTTLSX\r\n"), bad(MXNoSTARTTLS, "the server does not offer STARTTLS")},
 		"masked by a firewall":     {says(greets, "250-mx\r\n250 XXXXXXXA\r\n"), bad(MXNoSTARTTLS, "the server does not offer STARTTLS")},
-		"no EHLO":                  {says(greets, "502 not implemented\r\n"), bad(MXNoSTARTTLS, "the server does not know EHLO, without which there is no STARTTLS")},
+		"no EHLO":                  {says(greets, "502 unknown command\r\n"), bad(MXNoSTARTTLS, "the server does not know EHLO, without which there is no STARTTLS")},
 		"offered, then refused":    {says(greets, offers, "554 no\r\n"), bad(MXNoSTARTTLS, "the server offers STARTTLS, but refuses it")},
 		"intermediate answer":      {says(greets, offers, "354 go ahead\r\n"), bad(MXNoSTARTTLS, "the server offers STARTTLS, but refuses it")},
 
@@ -233,11 +233,11 @@ func TestProbeSTARTTLSIsPolite(t *testing.T) {
 		helo string
 		want []string
 	}{
-		"with TLS":        {speaksTLS(config), "probe.example", []string{"EHLO probe.example", "STARTTLS", "QUIT"}},
-		"without a name":  {speaksTLS(config), "", []string{"EHLO [127.0.0.1]", "STARTTLS", "QUIT"}},
-		"without TLS":     {says(greets, "250 mx\r\n"), "probe.example", []string{"EHLO probe.example", "QUIT"}},
-		"not welcome":     {says("554 go away\r\n"), "probe.example", []string{"QUIT"}},
-		"refused for now": {says(greets, offers, "454 later\r\n"), "probe.example", []string{"EHLO probe.example", "STARTTLS", "QUIT"}},
+		"with TLS":       {speaksTLS(config), "probe.example", []string{"EHLO probe.example", "STARTTLS", "QUIT"}},
+		"without a name": {speaksTLS(config), "", []string{"EHLO [127.0.0.1]", "STARTTLS", "QUIT"}},
+		"without TLS":    {says(greets, "250 mx\r\n"), "probe.example", []string{"EHLO probe.example", "QUIT"}},
+		"not welcome":    {says("554 go away\r\n"), "probe.example", []string{"QUIT"}},
+		"refused":        {says(greets, offers, "454 later\r\n"), "probe.example", []string{"EHLO probe.example", "STARTTLS", "QUIT"}},
 	} {
 		t.Run(title, func(t *testing.T) {
 			s := receiveMail(t, tt.talk)
@@ -290,10 +290,10 @@ func TestProbeSTARTTLSAtATime(t *testing.T) {
 	ca := newCertAuthority(t)
 	end := time.Now().Add(time.Hour)
 	s := receiveMail(t, speaksTLS(&tls.Config{Certificates: []tls.Certificate{ca.issue(t, mx, end)}}))
-	for now, want := range map[time.Time]MXOutcome{end.Add(-time.Minute): MXValid, end.Add(time.Minute): MXBadCertificate} {
-		p := &STARTTLSProber{Roots: ca.pool, Timeout: patience, AllowPrivate: loopback, Now: func() time.Time { return now }}
+	for at, want := range map[time.Time]MXOutcome{end.Add(-time.Minute): MXValid, end.Add(time.Minute): MXBadCertificate} {
+		p := &STARTTLSProber{Roots: ca.pool, Timeout: patience, AllowPrivate: loopback, Now: func() time.Time { return at }}
 		if got := p.probe(t.Context(), mx, s.addr); got.Outcome != want {
-			t.Errorf("%v from the end: %+v, want %s", now.Sub(end), got, want)
+			t.Errorf("%v from the end: %+v, want %s", at.Sub(end), got, want)
 		}
 	}
 }

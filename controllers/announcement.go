@@ -21,9 +21,6 @@ import (
 const (
 	// probeWait is how long a host that can't be probed holds up mode enforce.
 	probeWait = 24 * time.Hour
-	// mxCaches is how long a host counts as live after its MX record was found to be gone: senders have
-	// the old MX records in caches for no longer than that.
-	mxCaches = 24 * time.Hour
 
 	maxMX        = 32  // hosts in status
 	maxMXMessage = 512 // octets of what status says of each
@@ -100,7 +97,7 @@ func (a announcement) needed(dropped []string) string {
 	}
 	for _, host := range slices.Sorted(maps.Keys(a.recent())) {
 		if !a.wanted.Covers(host) {
-			return fmt.Sprintf("until %s, as caches may have the MX record of %s", a.left[host].Add(mxCaches).Format(time.RFC3339), host)
+			return fmt.Sprintf("until %s, as caches may have the MX record of %s", a.left[host].Add(recordCaches).Format(time.RFC3339), host)
 		}
 	}
 	for _, h := range a.told.Held {
@@ -110,7 +107,7 @@ func (a announcement) needed(dropped []string) string {
 		}
 		if slices.ContainsFunc(dropped, func(line string) bool { return p.CoversAll([]string{line}) }) {
 			if h.Until.IsZero() {
-				return "while senders may get a policy that needs it"
+				return "until no sender can get or renew a policy that needs it"
 			}
 			return fmt.Sprintf("until %s, when the last sender has forgotten a policy that needs it", h.Until.Format(time.RFC3339))
 		}
@@ -170,7 +167,7 @@ func gateCovered(a announcement, next mtasts.Policy) verdict {
 	}
 	for _, host := range slices.Sorted(maps.Keys(a.recent())) {
 		if !next.Covers(host) {
-			return verdict{v1alpha1.ReasonProgressing, fmt.Sprintf("mode enforce waits until %s, as caches may have the MX record of %s, which spec.mtaSTS.mx does not cover", a.left[host].Add(mxCaches).Format(time.RFC3339), host)}
+			return verdict{v1alpha1.ReasonProgressing, fmt.Sprintf("mode enforce waits until %s, as caches may have the MX record of %s, which spec.mtaSTS.mx does not cover", a.left[host].Add(recordCaches).Format(time.RFC3339), host)}
 		}
 	}
 	return verdict{}
@@ -219,7 +216,7 @@ func (a announcement) uncovered(p mtasts.Policy) []string {
 // recent are the hosts that senders may take for live though they have left the MX records.
 func (a announcement) recent() map[string]time.Time {
 	recent := maps.Clone(a.left)
-	maps.DeleteFunc(recent, func(_ string, left time.Time) bool { return !a.now.Before(left.Add(mxCaches)) })
+	maps.DeleteFunc(recent, func(_ string, left time.Time) bool { return !a.now.Before(left.Add(recordCaches)) })
 	return recent
 }
 
@@ -295,7 +292,7 @@ func (a announcement) mxStatus(next mtasts.Policy) []v1alpha1.MXStatus {
 }
 
 // movable is when every sender has forgotten the policies that do not cover all hosts of the announced
-// one, so that mail may be led to any of them; zero: now.
+// one, so that mail may be led to any of them; zero: now. While the commitment is open it may become later.
 func movable(c ledger.MTASTS, now time.Time) time.Time {
 	var at time.Time
 	announced, err := mtasts.ParsePolicy(c.Policy)
@@ -307,8 +304,8 @@ func movable(c ledger.MTASTS, now time.Time) time.Time {
 	}
 	for _, h := range c.Held {
 		p, err := mtasts.ParsePolicy(h.Policy)
-		if err == nil && p.Mode == mtasts.Enforce && now.Before(h.Until) && !p.CoversAll(announced.MX) {
-			at = latest(at, h.Until)
+		if err == nil && p.Mode == mtasts.Enforce && now.Before(end(c, h)) && !p.CoversAll(announced.MX) {
+			at = latest(at, end(c, h))
 		}
 	}
 	return at

@@ -123,7 +123,7 @@ func TestNarrowing(t *testing.T) {
 		{name: "MX unknown", before: policy(mtasts.Enforce, "a.example", "b.example"), wanted: policy(mtasts.Enforce, "b.example"), dark: true, want: []string{"b.example", "a.example"}, kept: "can be read"},
 		{name: "the new one has no TLS", before: policy(mtasts.Enforce, "a.example", "b.example"), wanted: policy(mtasts.Enforce, "b.example"), live: hosts("bad b.example"), want: []string{"b.example", "a.example"}, kept: "no STARTTLS"},
 		{name: "held by a sender", before: policy(mtasts.Enforce, "a.example", "b.example"), held: []ledger.HeldPolicy{old}, wanted: policy(mtasts.Enforce, "b.example"), live: hosts("b.example"), want: []string{"b.example", "a.example"}, kept: "2026-11-23T13:00:00Z"},
-		{name: "served beside", before: policy(mtasts.Enforce, "a.example", "b.example"), held: []ledger.HeldPolicy{{Policy: old.Policy}}, wanted: policy(mtasts.Enforce, "b.example"), live: hosts("b.example"), want: []string{"b.example", "a.example"}, kept: "may get a policy"},
+		{name: "served beside", before: policy(mtasts.Enforce, "a.example", "b.example"), held: []ledger.HeldPolicy{{Policy: old.Policy}}, wanted: policy(mtasts.Enforce, "b.example"), live: hosts("b.example"), want: []string{"b.example", "a.example"}, kept: "get or renew a policy"},
 		{name: "forgotten by the last", before: policy(mtasts.Enforce, "a.example", "b.example"), held: []ledger.HeldPolicy{{Policy: old.Policy, Until: noon}}, wanted: policy(mtasts.Enforce, "b.example"), live: hosts("b.example"), want: []string{"b.example"}},
 		{name: "held in testing", before: policy(mtasts.Enforce, "a.example", "b.example"), held: []ledger.HeldPolicy{{Policy: policy(mtasts.Testing, "a.example").String(), Until: noon.Add(time.Hour)}}, wanted: policy(mtasts.Enforce, "b.example"), live: hosts("b.example"), want: []string{"b.example"}},
 		{name: "moved just now", before: policy(mtasts.Enforce, "a.example", "b.example"), wanted: policy(mtasts.Enforce, "b.example"), live: hosts("b.example"), left: time.Second, want: []string{"b.example", "a.example"}, kept: "until 2026-11-24T11:59:59Z"},
@@ -193,16 +193,22 @@ func TestAnObedientUserLosesNoMail(t *testing.T) {
 		since := map[string]time.Time{} // when a host left the MX records
 		wanted := policy(mtasts.Enforce, set.Draw(t, "mx")...)
 		served := map[string]bool{}       // what some replica may give out
+		ids := map[string]bool{}          // of policies that some name server may have
 		holders := map[string]time.Time{} // until when a sender may hold a policy
 		servedUntilNow := func() {
 			for body := range served {
 				holders[body] = now.Add(heldBody(body))
 			}
+			for body := range ids { // who holds it renews it
+				if now.Before(holders[body]) {
+					holders[body] = now.Add(heldBody(body))
+				}
+			}
 		}
 		check := func(when string) {
 			known := slices.Clone(live)
 			for name, left := range since {
-				if now.Before(left.Add(mxCaches)) && !slices.ContainsFunc(live, func(h mxHost) bool { return h.name == name }) {
+				if now.Before(left.Add(recordCaches)) && !slices.ContainsFunc(live, func(h mxHost) bool { return h.name == name }) {
 					known = append(known, mxHost{name: name})
 				}
 			}
@@ -257,10 +263,23 @@ func TestAnObedientUserLosesNoMail(t *testing.T) {
 			served[next.String()] = true // on some replicas at least
 			servedUntilNow()
 			check("served")
-			if ready = rapid.IntRange(0, 2).Draw(t, "proof") > 0; ready {
-				served = map[string]bool{next.String(): true}
-				c = announced(c, next, now)
+			if ready = rapid.IntRange(0, 2).Draw(t, "proof") > 0; !ready {
+				continue
 			}
+			served = map[string]bool{next.String(): true}
+			c, ids[next.String()] = announced(c, next, now), true
+			if !open(c) {
+				continue
+			}
+			if ready = rapid.IntRange(0, 2).Draw(t, "told") > 0; !ready {
+				continue
+			}
+			for body := range ids {
+				if body != next.String() && now.Before(holders[body]) { // caches have its id
+					holders[body] = now.Add(recordCaches + heldBody(body))
+				}
+			}
+			c, ids = settled(c, now), map[string]bool{next.String(): true}
 		}
 	})
 }
@@ -273,10 +292,14 @@ func TestSafeToMove(t *testing.T) {
 		t.Errorf("the first policy: %v", at)
 	}
 	c = announced(offer(c, after), after, noon.Add(time.Hour))
-	if got, want := movable(c, noon.Add(2*time.Hour)), noon.Add(time.Hour+before.MaxAge); !got.Equal(want) {
-		t.Errorf("widened: %v, want %v", got, want)
+	if got, want := movable(c, noon.Add(2*time.Hour)), noon.Add(time.Hour+recordCaches+before.MaxAge); !got.Equal(want) {
+		t.Errorf("widened: %v at the soonest, want %v", got, want)
 	}
-	if at := movable(c, noon.Add(time.Hour+before.MaxAge)); !at.IsZero() {
+	c = settled(c, noon.Add(9*time.Hour))
+	if got, want := movable(c, noon.Add(10*time.Hour)), noon.Add(9*time.Hour+recordCaches+before.MaxAge); !got.Equal(want) {
+		t.Errorf("widened and told: %v, want %v", got, want)
+	}
+	if at := movable(c, noon.Add(9*time.Hour+recordCaches+before.MaxAge)); !at.IsZero() {
 		t.Errorf("forgotten: %v", at)
 	}
 	longer := after

@@ -130,7 +130,7 @@ func TestBadInput(t *testing.T) {
 			mend: func(w *world) {
 				w.must(w.dns.Set("example.com", "MX", "10 mx1.example.com."))
 				w.pass("example-com")
-				w.forward(mxCaches)
+				w.forward(recordCaches)
 			},
 			kind: v1alpha1.ConditionMTASTSReady, reason: v1alpha1.ReasonMXNotCovered, says: []string{"mx2.example.com", "spec.mtaSTS.mx"},
 		},

@@ -10,11 +10,16 @@ import (
 )
 
 // The commitment is which policies of the domain senders may hold, and for how long (Law 5; RFC 8461
-// §8.3): each until the last time that it was served plus its max_age. Who fetches a policy holds it,
-// whether it was announced or not, so a policy counts from before it is first served until another one
-// is proven to be all that is served.
+// §8.3). Who fetches a policy holds it for its max_age, whether it was announced or not, and many senders
+// count anew each time that they see the id of the policy they hold (postfix-mta-sts-resolver does).
+// So a policy counts from before it is first served until it is served no more, every name server has
+// the id of another, and caches have forgotten its own.
 //
 // The policy in force has no end yet, so nothing is written while it stays in force.
+
+// recordCaches is for how long caches keep a record after the last server has dropped it: spec.dns.ttl
+// allows no more than a day, and few resolvers keep a longer TTL.
+const recordCaches = 24 * time.Hour
 
 // maxHeld bounds how many policies the ledger lists. Of others it keeps the latest end alone.
 const maxHeld = 32
@@ -42,60 +47,73 @@ func forgetOne(c ledger.MTASTS) ledger.MTASTS {
 	if least < 0 { // none has an end yet, and the ends will be the same instant plus max_age
 		shortest := slices.MinFunc(c.Held, func(a, b ledger.HeldPolicy) int { return cmp.Compare(heldBody(a.Policy), heldBody(b.Policy)) })
 		least = slices.Index(c.Held, shortest)
-	} else {
-		c.Until = latest(c.Until, c.Held[least].Until)
 	}
+	c.Until = latest(c.Until, end(c, c.Held[least]))
 	c.Held = slices.Delete(slices.Clone(c.Held), least, least+1)
 	return c
 }
 
-// proven returns the commitment after p was found, at now, to be all that is served: this was the
-// last time for every other policy.
-func proven(c ledger.MTASTS, p mtasts.Policy, now time.Time) ledger.MTASTS {
+// announced returns the commitment after p was proven to be all that is served, at now, and its id is
+// on its way to DNS. The policy before stays open: its id is still there.
+func announced(c ledger.MTASTS, p mtasts.Policy, now time.Time) ledger.MTASTS {
+	if c.Policy == p.String() {
+		return c
+	}
+	held := slices.DeleteFunc(slices.Clone(c.Held), func(h ledger.HeldPolicy) bool { return h.Policy == p.String() })
+	before := ledger.HeldPolicy{Policy: c.Policy}
+	if c.Held = held; heldBody(before.Policy) > 0 {
+		c.Held = append(held, before)
+	}
+	c.Policy, c.ID, c.Since = p.String(), p.ID(), now
+	if len(c.Held) > maxHeld {
+		c = forgetOne(c)
+	}
+	return c
+}
+
+// settled returns the commitment after it was proven, at now, that the announced policy is all that is
+// served, and its id all that the name servers have: every other policy has its end now.
+func settled(c ledger.MTASTS, now time.Time) ledger.MTASTS {
 	var left []ledger.HeldPolicy
 	for _, h := range c.Held {
-		switch {
-		case h.Policy == p.String():
-		case h.Until.IsZero():
-			left = append(left, ledger.HeldPolicy{Policy: h.Policy, Until: now.Add(heldBody(h.Policy))})
-		case now.Before(h.Until):
+		if h.Until.IsZero() {
+			h.Until = now.Add(recordCaches + heldBody(h.Policy))
+		}
+		if now.Before(h.Until) {
 			left = append(left, h)
 		}
-	}
-	if c.Policy != p.String() && heldBody(c.Policy) > 0 {
-		left = append(left, ledger.HeldPolicy{Policy: c.Policy, Until: now.Add(heldBody(c.Policy))})
 	}
 	c.Held = left
 	return c
 }
 
-// announced returns the commitment after p was proven and its id is on its way to DNS.
-func announced(c ledger.MTASTS, p mtasts.Policy, now time.Time) ledger.MTASTS {
-	if open(c) || c.Policy != p.String() {
-		c = proven(c, p, now)
-	}
-	if c.Policy != p.String() {
-		c.Policy, c.ID, c.Since = p.String(), p.ID(), now
-	}
-	return c
-}
-
-// open reports whether a policy may be served beside the announced one.
+// open reports whether a policy may be served, or its id seen, beside the announced one.
 func open(c ledger.MTASTS) bool {
 	return slices.ContainsFunc(c.Held, func(h ledger.HeldPolicy) bool { return h.Until.IsZero() })
 }
 
-// closing reports whether nothing is served any more that binds anybody, so that the commitment
-// has an end.
+// closing reports whether nothing is served and announced any more that binds anybody, so that the
+// commitment has an end.
 func closing(c ledger.MTASTS) bool { return !open(c) && heldBody(c.Policy) == 0 }
 
-// ends is when the last sender forgets every policy that is not served any more.
+// ends is when the last sender forgets every policy but the announced one. It is final once none is open.
 func ends(c ledger.MTASTS) time.Time {
-	end := c.Until
+	last := c.Until
 	for _, h := range c.Held {
-		end = latest(end, h.Until)
+		last = latest(last, end(c, h))
 	}
-	return end
+	return last
+}
+
+// end is when the last sender forgets a policy; of one that is open, the soonest that this can be.
+func end(c ledger.MTASTS, h ledger.HeldPolicy) time.Time {
+	switch {
+	case !h.Until.IsZero():
+		return h.Until
+	case c.Since.IsZero():
+		return time.Time{}
+	}
+	return c.Since.Add(recordCaches + heldBody(h.Policy))
 }
 
 // held is how long a sender is bound by a policy that it fetched: mode none binds nobody.

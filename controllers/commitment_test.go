@@ -15,9 +15,9 @@ import (
 	"github.com/maildomain/maildomain-operator/records"
 )
 
-// Whatever was offered and proven in whatever order, the commitment ends at the maximum over all
-// policies of the last time that each could be fetched plus its max_age, not earlier and not later.
-func TestCommitmentOutlivesEveryPolicyThatCouldBeFetched(t *testing.T) {
+// Whatever was offered, announced and told in whatever order, the commitment ends at the maximum over all
+// policies of the last time that each could be fetched or renewed plus its max_age, not earlier and not later.
+func TestCommitmentOutlivesEveryPolicyThatCouldBeHeld(t *testing.T) {
 	policies := []mtasts.Policy{
 		{Mode: mtasts.Enforce, MaxAge: 8760 * time.Hour, MX: []string{"mx1.example.com"}},
 		{Mode: mtasts.Enforce, MaxAge: 168 * time.Hour, MX: []string{"mx1.example.com"}},
@@ -31,23 +31,31 @@ func TestCommitmentOutlivesEveryPolicyThatCouldBeFetched(t *testing.T) {
 		random := rand.New(rand.NewPCG(seed, 0))
 		var c ledger.MTASTS
 		now, end := start, time.Time{}
-		live := map[string]mtasts.Policy{} // what a sender may get now
+		holdable := map[string]mtasts.Policy{} // what a sender may get or renew now
+		var inForce mtasts.Policy
 		offers := func(p mtasts.Policy) {
-			live[p.String()] = p
+			holdable[p.String()] = p
 			if c = offer(c, p); !reflect.DeepEqual(c, offer(c, p)) {
 				t.Fatalf("seed %d: offered again, the commitment changes", seed)
 			}
 		}
 		proves := func(p mtasts.Policy) {
-			for body, q := range live {
-				if body != p.String() && q.Mode != mtasts.None {
-					end = latest(end, now.Add(q.MaxAge))
-				}
-			}
-			live = map[string]mtasts.Policy{p.String(): p}
+			inForce = p
 			c = announced(c, p, now)
 			if later := announced(offer(c, p), p, now.Add(time.Hour)); !reflect.DeepEqual(later, c) {
 				t.Fatalf("seed %d: a policy that stays in force changes the commitment:\n%+v\n%+v", seed, c, later)
+			}
+		}
+		tells := func() {
+			for body, p := range holdable {
+				if body != inForce.String() && p.Mode != mtasts.None {
+					end = latest(end, now.Add(recordCaches+p.MaxAge))
+				}
+			}
+			holdable = map[string]mtasts.Policy{inForce.String(): inForce}
+			c = settled(c, now)
+			if later := settled(c, now.Add(time.Minute)); open(c) || ends(later).After(ends(c)) {
+				t.Fatalf("seed %d: told again, the commitment changes:\n%+v\n%+v", seed, c, later)
 			}
 		}
 		for range random.IntN(8) {
@@ -56,16 +64,23 @@ func TestCommitmentOutlivesEveryPolicyThatCouldBeFetched(t *testing.T) {
 			now = now.Add(time.Duration(random.Int64N(int64(1000 * time.Hour))))
 			if random.IntN(2) == 0 {
 				proves(p)
+				now = now.Add(time.Duration(random.Int64N(int64(100 * time.Hour))))
+				if random.IntN(2) == 0 {
+					tells()
+				}
 			}
 		}
 		offers(none)
 		now = now.Add(time.Hour)
 		proves(none)
+		soonest := ends(c)
+		now = now.Add(time.Hour)
+		tells()
 		if now.After(end) && now.After(ends(c)) {
 			end = ends(c) // what has ended need not be remembered
 		}
-		if !closing(c) || !ends(c).Equal(end) {
-			t.Fatalf("seed %d: ends at %v, want %v: %+v", seed, ends(c), end, c)
+		if !closing(c) || !ends(c).Equal(end) || soonest.After(latest(end, now)) {
+			t.Fatalf("seed %d: ends at %v, want %v, at first %v: %+v", seed, ends(c), end, soonest, c)
 		}
 	}
 }
@@ -78,8 +93,28 @@ func TestCommitmentOfAnOlderLedger(t *testing.T) {
 	if closing(c) {
 		t.Error("a policy in force binds nobody")
 	}
-	if got, want := ends(announced(c, records.MTASTSWithdrawal(), now)), now.Add(p.MaxAge); !got.Equal(want) {
+	if got, want := ends(settled(announced(c, records.MTASTSWithdrawal(), now), now)), now.Add(recordCaches+p.MaxAge); !got.Equal(want) {
 		t.Errorf("ends at %v, want %v", got, want)
+	}
+}
+
+// A policy whose id may be seen has no end, though another one is served and announced.
+func TestAnIDThatIsSeenRenewsItsPolicy(t *testing.T) {
+	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	before := mtasts.Policy{Mode: mtasts.Enforce, MaxAge: 168 * time.Hour, MX: []string{"mx1.example.com"}}
+	c := announced(ledger.MTASTS{}, before, now)
+	if open(c) {
+		t.Errorf("the first policy: %+v", c)
+	}
+	c = announced(c, records.MTASTSWithdrawal(), now.Add(time.Hour))
+	if !open(c) || closing(c) {
+		t.Errorf("its id may be seen: %+v", c)
+	}
+	if got, want := ends(c), now.Add(time.Hour+recordCaches+before.MaxAge); !got.Equal(want) {
+		t.Errorf("ends at %v at the soonest, want %v", got, want)
+	}
+	if c = settled(c, now.Add(1000*time.Hour)); !closing(c) || !ends(c).Equal(now.Add(1000*time.Hour+recordCaches+before.MaxAge)) {
+		t.Errorf("told: %+v", c)
 	}
 }
 
@@ -116,8 +151,8 @@ func TestANewHolderTakesOverWhatIsServed(t *testing.T) {
 	md.Spec.MTASTS = &v1alpha1.MTASTSSpec{Mode: v1alpha1.MTASTSEnforce}
 	own := mtasts.Policy{Mode: mtasts.Enforce, MaxAge: time.Hour, MX: []string{"mx2.example.com"}}
 	s.mtasts.serve = &own
-	s.commit(announced(c, own, now))
-	if got := siteData(s); got[sitePolicy] != own.String() || got[siteNamespace] != "new" || got[siteTLSSecret] != "mta-sts-mail" || got[siteUntil] != now.Add(p.MaxAge).Format(time.RFC3339) {
+	s.commit(settled(announced(c, own, now), now))
+	if got := siteData(s); got[sitePolicy] != own.String() || got[siteNamespace] != "new" || got[siteTLSSecret] != "mta-sts-mail" || got[siteUntil] != now.Add(recordCaches+p.MaxAge).Format(time.RFC3339) {
 		t.Errorf("with its own policy: %v", got)
 	}
 }
@@ -125,7 +160,7 @@ func TestANewHolderTakesOverWhatIsServed(t *testing.T) {
 // However many policies were offered and proven, the list stays short and the commitment as long as ever.
 func TestCommitmentIsBounded(t *testing.T) {
 	start := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
-	for _, proves := range []bool{true, false} {
+	for _, proves := range []bool{true, false} { // and tells the name servers
 		var c ledger.MTASTS
 		now := start
 		first := mtasts.Policy{Mode: mtasts.Enforce, MaxAge: 8760 * time.Hour, MX: []string{"mx1.example.com"}}
@@ -134,7 +169,7 @@ func TestCommitmentIsBounded(t *testing.T) {
 			now = now.Add(time.Minute)
 			p := mtasts.Policy{Mode: mtasts.Enforce, MaxAge: 168 * time.Hour, MX: []string{fmt.Sprintf("mx%d.example.com", i)}}
 			if c = offer(c, p); proves {
-				c = announced(c, p, now)
+				c = settled(announced(c, p, now), now)
 			}
 			if len(c.Held) > maxHeld {
 				t.Fatalf("proven %v: %d policies are listed", proves, len(c.Held))
@@ -144,7 +179,7 @@ func TestCommitmentIsBounded(t *testing.T) {
 			now = start.Add(time.Minute) // when the first was found to be replaced
 		}
 		none := records.MTASTSWithdrawal()
-		if got, want := ends(announced(offer(c, none), none, now)), now.Add(first.MaxAge); !got.Equal(want) {
+		if got, want := ends(settled(announced(offer(c, none), none, now), now)), now.Add(recordCaches+first.MaxAge); !got.Equal(want) {
 			t.Errorf("proven %v: ends at %v, want %v", proves, got, want)
 		}
 	}

@@ -176,6 +176,7 @@ func (r *Reconciler) endingSteps() []step {
 		{"TLS-RPT", r.decideTLSRPT},
 		{"MTA-STS", r.decideMTASTS},
 		{"the policy host", r.decideHost},
+		{"note who is silent", r.rememberSilence},
 		{"write the signer's Secret", r.writeSigner},
 		{"write the records", r.writeRecords},
 		{"write the policy host", r.writeHost},

@@ -240,7 +240,6 @@ func (r *Reconciler) othersSign(ctx context.Context, s *scope) bool {
 // makeKeys makes the keys that are due, each under a selector that nobody knows. They come from
 // outside of the pass; while they are made the pass goes on without them.
 func (r *Reconciler) makeKeys(ctx context.Context, s *scope) error {
-	defer func() { s.book.Silent = s.dkim.silent }()
 	due := keys.Due(s.book.Keyring, s.dkim.policy, s.now)
 	var selectors []string
 	for range due {
@@ -321,13 +320,18 @@ func (r *Reconciler) newSelector(ctx context.Context, s *scope, chosen []string)
 	return selector, why
 }
 
-// silence notes who gave no answer about a selector that is to be taken, and names those that are
-// waited for.
+// silence notes who gave no answer where it counts, and names those that are waited for.
 func (s *scope) silence(seen sight) []string {
 	names, silent := seen.waiting(s.book.Silent, s.now)
-	if s.dkim.silent == nil {
-		s.dkim.silent = map[string]time.Time{}
+	if s.silent == nil {
+		s.silent = map[string]time.Time{}
 	}
-	maps.Copy(s.dkim.silent, silent)
+	maps.Copy(s.silent, silent)
 	return names
+}
+
+// rememberSilence has it stored.
+func (r *Reconciler) rememberSilence(_ context.Context, s *scope) error {
+	s.book.Silent = s.silent
+	return nil
 }

@@ -298,7 +298,7 @@ func TestSilenceAddsUp(t *testing.T) {
 	}
 	s.silence(sight{answers: []probe.Answer{answer("ns1", probe.ServFail), answer("ns2", probe.NXDomain)}})
 	s.silence(sight{answers: []probe.Answer{answer("ns1", probe.NXDomain), answer("ns3", probe.ServFail)}})
-	if diff := cmp.Diff(map[string]time.Time{"ns1": s.now, "ns3": s.now}, s.dkim.silent); diff != "" {
+	if diff := cmp.Diff(map[string]time.Time{"ns1": s.now, "ns3": s.now}, s.silent); diff != "" {
 		t.Error(diff)
 	}
 }

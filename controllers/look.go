@@ -185,6 +185,19 @@ func shows(a probe.Answer, slot records.Slot, wish string) bool {
 	return found == 1
 }
 
+// others are the servers that have another record of the slot's protocol in the wish's place: alone, as
+// nobody goes by one of several.
+func (v sight) others(slot records.Slot, wish string) []string {
+	var list []string
+	for _, a := range v.answers {
+		texts := slices.DeleteFunc(slices.Clone(a.Values), func(value string) bool { return !slot.Is(value) })
+		if a.Outcome == probe.Found && len(texts) == 1 && !slot.Same(texts[0], wish) {
+			list = append(list, a.Server)
+		}
+	}
+	return distinct(list)
+}
+
 // verify says how far the wish is served: Verified when every address that answers serves it
 // as the only record of its protocol.
 func (v sight) verify(slot records.Slot, wish string) (v1alpha1.RecordState, verdict) {

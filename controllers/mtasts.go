@@ -56,7 +56,7 @@ func (r *Reconciler) decideMTASTS(ctx context.Context, s *scope) error {
 	if why.bad() {
 		s.keepAnnounced(slot, why)
 	} else {
-		s.announce(slot, next)
+		r.announce(ctx, s, slot, next)
 	}
 	if s.book.MTASTS != nil {
 		a.told = *s.book.MTASTS
@@ -141,9 +141,37 @@ func (s *scope) commitProbing(since time.Time) {
 }
 
 // announce wants the record of a policy that the world gets.
-func (s *scope) announce(slot records.Slot, policy mtasts.Policy) {
-	s.commit(announced(s.commitment(), policy, s.now))
+func (r *Reconciler) announce(ctx context.Context, s *scope, slot records.Slot, policy mtasts.Policy) {
+	c := announced(s.commitment(), policy, s.now)
+	if open(c) {
+		if s.mtasts.untold = r.untold(ctx, s, slot, policy); s.mtasts.untold.bad() {
+			s.again(max(r.Poll, s.now.Sub(c.Since)/4))
+		} else {
+			c = settled(c, s.now)
+		}
+	}
+	s.commit(c)
 	s.want(slot, mtasts.Record{ID: policy.ID()}.String(), verdict{})
+}
+
+// untold says where senders may see the id of a policy before this one, and so go on to renew it.
+func (r *Reconciler) untold(ctx context.Context, s *scope, slot records.Slot, policy mtasts.Policy) verdict {
+	if s.abandoned() {
+		return verdict{} // what stands there stays
+	}
+	record := mtasts.Record{ID: policy.ID()}.String()
+	seen := r.look(ctx, s, slot.Name)
+	where, silent := seen.others(slot, record), s.silence(seen)
+	switch {
+	case !slices.ContainsFunc(seen.answers, proves):
+		_, why := seen.verify(slot, record)
+		return why
+	case len(where) > 0:
+		return verdict{v1alpha1.ReasonWaitingForPropagation, fmt.Sprintf("%s: senders hold on to the policy before until %s is seen to have the new id", slot, strings.Join(where, " and "))}
+	case len(silent) > 0:
+		return verdict{v1alpha1.ReasonServersUnreachable, fmt.Sprintf("%s: %s may have the id of the policy before, and is waited for, for an hour at the most", slot, strings.Join(silent, ", "))}
+	}
+	return verdict{}
 }
 
 // keepAnnounced leaves the record as it is; nothing new is announced.
@@ -180,12 +208,12 @@ func (r *Reconciler) withdrawMTASTS(ctx context.Context, s *scope, slot records.
 	case c.Policy == "" && why.bad():
 		return nil
 	case c.Policy == "":
-		s.commit(proven(c, none, s.now))
+		s.commit(settled(c, s.now))
 	case why.bad():
 		s.keepAnnounced(slot, why)
 		return nil
 	default:
-		s.announce(slot, none)
+		r.announce(ctx, s, slot, none)
 	}
 	if told := s.book.MTASTS; told != nil {
 		s.again(max(ends(*told).Sub(s.now), time.Second))

@@ -65,7 +65,7 @@ func TestMXRecordsMove(t *testing.T) {
 		t.Errorf("nobody hears why: %s", message(md, v1alpha1.ConditionMTASTSReady))
 	}
 	safe := md.Status.MTASTS.SafeToMoveMXAfter
-	if safe == nil || safe.Sub(w.clock.Now()) < 167*time.Hour || safe.Sub(w.clock.Now()) > 168*time.Hour {
+	if safe == nil || safe.Sub(w.clock.Now()) < 191*time.Hour || safe.Sub(w.clock.Now()) > 192*time.Hour {
 		t.Fatalf("safe to move after %v, now is %v", safe, w.clock.Now())
 	}
 	w.settles("example-com")
@@ -81,7 +81,7 @@ func TestMXRecordsMove(t *testing.T) {
 		t.Fatalf("caches may have the old MX record, and the policy has %q", got)
 	}
 	w.settles("example-com")
-	w.forward(mxCaches)
+	w.forward(recordCaches)
 	w.until("example-com", "narrowed", func(md *v1alpha1.MailDomain) bool {
 		return slices.Equal(w.policyOf().MX, []string{"mx2.example.com"}) && w.isAnnounced(md) && isReady(md)
 	})

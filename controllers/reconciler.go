@@ -87,6 +87,7 @@ func (r *Reconciler) steps() []step {
 		{"TLS-RPT", r.decideTLSRPT},
 		{"MTA-STS", r.decideMTASTS},
 		{"the policy host", r.decideHost},
+		{"note who is silent", r.rememberSilence},
 		// Act.
 		{"write the signer's Secret", r.writeSigner},
 		{"write the records", r.writeRecords},

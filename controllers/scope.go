@@ -21,6 +21,7 @@ type scope struct {
 	provider provider
 	zones    map[string]dnsprovider.Zone // by apex
 	looks    map[string]sight            // what the name servers say, by name
+	silent   map[string]time.Time        // addresses of name servers without an answer where it counts, since when
 
 	claim   claimState
 	site    site // what is stored of the domain, as read
@@ -141,9 +142,8 @@ type dkimState struct {
 	policy  keys.Policy
 	ring    keys.Keyring
 	plan    []v1alpha1.PlannedChange
-	silent  map[string]time.Time // addresses without an answer about the new selector, since when
-	ignored []string             // name servers that are no longer waited for
-	offered keys.Keyring         // what is stored before the signer's Secret is written, if offers
+	ignored []string     // name servers that are no longer waited for
+	offered keys.Keyring // what is stored before the signer's Secret is written, if offers
 	offers  bool
 }
 
@@ -152,6 +152,7 @@ type mtastsState struct {
 	live    []v1alpha1.MXStatus // the same, judged
 	unknown []string            // of them, those that can't be probed
 	notes   []string            // what a person should know though all is well
+	untold  verdict             // where the policy before may be renewed
 	unseen  bool                // the policy was proven on the replicas alone
 	serve   *mtasts.Policy      // nil: what is served stays as it is
 	ended   bool                // a withdrawal is complete: nothing is served any more

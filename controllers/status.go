@@ -106,7 +106,7 @@ func conditions(s *scope) map[string]condition {
 		}
 	}
 	if c, there := all[v1alpha1.ConditionMTASTSReady]; there && c.status == metav1.ConditionTrue {
-		all[v1alpha1.ConditionMTASTSReady] = condition{c.status, s.mtasts.reserved(c.verdict)}
+		all[v1alpha1.ConditionMTASTSReady] = judged(s.mtasts.untold, s.mtasts.reserved(c.verdict))
 	}
 	if why := s.blocked[v1alpha1.ConditionDKIMReady]; s.md.Spec.DKIM != nil || why.bad() {
 		c := dkimCondition(s, why)

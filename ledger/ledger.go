@@ -38,8 +38,8 @@ type Ledger struct {
 
 	Spec SpecSeen `json:"spec,omitzero"`
 
-	// Silent says since when an address of a name server gives no answer about a selector that is
-	// to be taken.
+	// Silent says since when an address of a name server gives no answer that is waited for: about a
+	// selector that is to be taken, or an id that is to be seen.
 	Silent map[string]time.Time `json:"silent,omitempty"`
 
 	// DMARC is how long receivers may go on to demand the signatures of keys that are to go.
@@ -91,8 +91,8 @@ type MTASTS struct {
 // HeldPolicy is a policy that senders may have fetched, though another one is announced.
 type HeldPolicy struct {
 	Policy string `json:"policy"` // the body
-	// Until is when the last sender forgets it. Zero: it may be served even now. It is entered so
-	// before it is served for the first time.
+	// Until is when the last sender forgets it. Zero: it may be served, or its id seen, even now. It is
+	// entered so before it is served for the first time.
 	Until time.Time `json:"until,omitzero"`
 }
 

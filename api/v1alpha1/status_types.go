@@ -274,7 +274,8 @@ type MTASTSStatus struct {
 
 	// commitmentEnds is when the last sender forgets the strictest policy ever served: the policy
 	// must be served until then. While a policy is in force it moves on with every serving, so it
-	// is set only during a withdrawal. Unset: no withdrawal is under way.
+	// is set only during a withdrawal, once every name server has the id of the policy with mode none.
+	// Unset: no withdrawal is that far.
 	// +optional
 	CommitmentEnds *metav1.Time `json:"commitmentEnds,omitempty"`
 

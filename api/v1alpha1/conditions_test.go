@@ -1,42 +1,103 @@
 package v1alpha1_test
 
 import (
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
 )
 
-// Reasons lists every constant, and each says what it means and, if something is wrong, the
-// way out.
-func TestReasonsAreListedAndDocumented(t *testing.T) {
+const conditionsPage = "../../docs/conditions.md"
+
+// documented is a constant with what its comment says of it.
+type documented struct{ name, value, meaning string }
+
+// constants are those of conditions.go whose names begin with prefix, each with "Name: meaning" as its
+// comment.
+func constants(t *testing.T, prefix string) []documented {
+	t.Helper()
 	file, err := parser.ParseFile(token.NewFileSet(), "conditions.go", nil, parser.ParseComments)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var declared []string
+	var list []documented
 	ast.Inspect(file, func(n ast.Node) bool {
 		spec, ok := n.(*ast.ValueSpec)
-		if !ok || !strings.HasPrefix(spec.Names[0].Name, "Reason") {
+		if !ok || !strings.HasPrefix(spec.Names[0].Name, prefix) {
 			return true
 		}
 		name := spec.Names[0].Name
 		value, err := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value)
-		if err != nil || "Reason"+value != name {
+		if err != nil || prefix+value != name {
 			t.Errorf("%s is called %q", name, value)
 		}
-		if text := spec.Doc.Text(); !strings.HasPrefix(text, name+": ") || len(text) < len(name)+20 {
-			t.Errorf("%s says nothing of its meaning: %q", name, text)
+		meaning, ok := strings.CutPrefix(spec.Doc.Text(), name+": ")
+		if !ok || len(meaning) < 20 {
+			t.Errorf("%s says nothing of its meaning: %q", name, spec.Doc.Text())
 		}
-		declared = append(declared, value)
+		list = append(list, documented{name, value, strings.Join(strings.Fields(meaning), " ")})
 		return true
 	})
+	return list
+}
+
+// Reasons lists every constant, and each says what it means and, if something is wrong, the
+// way out.
+func TestReasonsAreListedAndDocumented(t *testing.T) {
+	var declared []string
+	for _, c := range constants(t, "Reason") {
+		declared = append(declared, c.value)
+	}
 	if !slices.Equal(declared, v1alpha1.Reasons()) {
 		t.Errorf("declared %v, listed %v", declared, v1alpha1.Reasons())
+	}
+}
+
+// docs/conditions.md says of every condition, reason and Event what its constant says.
+func TestConditionsPage(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("# Conditions, reasons and Events\n\n" +
+		"The list is closed: status and Events have no other words. `go test ./api/v1alpha1 -run ConditionsPage -update`\n" +
+		"writes this page from the constants of api/v1alpha1/conditions.go.\n\n" +
+		"    kubectl get maildomain example-com -o jsonpath='{range .status.conditions[*]}{.type}={.status} {.reason}: {.message}{\"\\n\"}{end}'\n" +
+		"    kubectl wait --for=condition=Ready --timeout=10m maildomain/example-com\n")
+	table := func(title, head string, rows []documented) {
+		fmt.Fprintf(&b, "\n## %s\n\n| %s | meaning |\n|---|---|\n", title, head)
+		for _, c := range rows {
+			fmt.Fprintf(&b, "| `%s` | %s |\n", c.value, strings.ToUpper(c.meaning[:1])+c.meaning[1:])
+		}
+	}
+	table("Conditions", "type", constants(t, "Condition"))
+	var reasons, events []documented
+	for _, c := range constants(t, "Reason") {
+		if meaning, isEvent := strings.CutPrefix(c.meaning, "Event: "); isEvent {
+			c.meaning = meaning
+			events = append(events, c)
+			continue
+		}
+		reasons = append(reasons, c)
+	}
+	table("Reasons", "reason, of conditions, of records and of Events about them", reasons)
+	table("Events", "reason, of Events alone", events)
+	if *update {
+		if err := os.WriteFile(conditionsPage, []byte(b.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	page, err := os.ReadFile(conditionsPage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(page), b.String()); diff != "" {
+		t.Errorf("out of date: go test ./api/v1alpha1 -run ConditionsPage -update\n%s", diff)
 	}
 }

@@ -292,11 +292,12 @@ func (a announcement) mxStatus(next mtasts.Policy) []v1alpha1.MXStatus {
 }
 
 // movable is when every sender has forgotten the policies that do not cover all hosts of the announced
-// one, so that mail may be led to any of them; zero: now. While the commitment is open it may become later.
+// one, so that mail may be led to any of them; zero: now. With mode none that may be any host, so every
+// policy counts: who can't fetch the announced one goes by it. While the commitment is open it may become later.
 func movable(c ledger.MTASTS, now time.Time) time.Time {
 	var at time.Time
 	announced, err := mtasts.ParsePolicy(c.Policy)
-	if err != nil || announced.Mode == mtasts.None {
+	if err != nil {
 		return at
 	}
 	if now.Before(c.Until) {
@@ -304,7 +305,7 @@ func movable(c ledger.MTASTS, now time.Time) time.Time {
 	}
 	for _, h := range c.Held {
 		p, err := mtasts.ParsePolicy(h.Policy)
-		if err == nil && p.Mode == mtasts.Enforce && now.Before(end(c, h)) && !p.CoversAll(announced.MX) {
+		if err == nil && p.Mode == mtasts.Enforce && now.Before(end(c, h)) && (announced.Mode == mtasts.None || !p.CoversAll(announced.MX)) {
 			at = latest(at, end(c, h))
 		}
 	}

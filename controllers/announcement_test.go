@@ -302,6 +302,10 @@ func TestSafeToMove(t *testing.T) {
 	if at := movable(c, noon.Add(9*time.Hour+recordCaches+before.MaxAge)); !at.IsZero() {
 		t.Errorf("forgotten: %v", at)
 	}
+	none := announced(c, policy(mtasts.None, "a.example", "b.example"), noon.Add(9*time.Hour))
+	if got, want := movable(none, noon.Add(10*time.Hour)), noon.Add(9*time.Hour+recordCaches+after.MaxAge); !got.Equal(want) {
+		t.Errorf("mode none, which not all get: %v, want %v", got, want)
+	}
 	longer := after
 	longer.MaxAge = 1000 * time.Hour
 	if at := movable(announced(offer(c, longer), longer, noon.Add(1000*time.Hour)), noon.Add(1001*time.Hour)); !at.IsZero() {

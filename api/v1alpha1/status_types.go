@@ -280,8 +280,8 @@ type MTASTSStatus struct {
 	CommitmentEnds *metav1.Time `json:"commitmentEnds,omitempty"`
 
 	// safeToMoveMXAfter is when every sender has forgotten the policies that do not cover all hosts of
-	// the announced one: from then on MX records may name any of them. It counts once MTASTSReady is
-	// True for the generation that added the hosts. Unset: they may now.
+	// the announced one, or with mode none every other policy: from then on MX records may name any of
+	// them. It counts once MTASTSReady is True for the generation that added the hosts. Unset: they may now.
 	// +optional
 	SafeToMoveMXAfter *metav1.Time `json:"safeToMoveMXAfter,omitempty"`
 

@@ -144,10 +144,11 @@ func (s *scope) commitProbing(since time.Time) {
 func (r *Reconciler) announce(ctx context.Context, s *scope, slot records.Slot, policy mtasts.Policy) {
 	c := announced(s.commitment(), policy, s.now)
 	if open(c) {
-		if s.mtasts.untold = r.untold(ctx, s, slot, policy); s.mtasts.untold.bad() {
-			s.again(max(r.Poll, s.now.Sub(c.Since)/4))
-		} else {
+		switch s.mtasts.untold = r.untold(ctx, s, slot, policy); {
+		case !s.mtasts.untold.bad():
 			c = settled(c, s.now)
+		case s.writes(): // else it stays as it is
+			s.again(max(r.Poll, s.now.Sub(c.Since)/4))
 		}
 	}
 	s.commit(c)
@@ -215,7 +216,7 @@ func (r *Reconciler) withdrawMTASTS(ctx context.Context, s *scope, slot records.
 	default:
 		r.announce(ctx, s, slot, none)
 	}
-	if told := s.book.MTASTS; told != nil {
+	if told := s.book.MTASTS; told != nil && closing(*told) {
 		s.again(max(ends(*told).Sub(s.now), time.Second))
 	}
 	return nil

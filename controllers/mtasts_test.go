@@ -9,6 +9,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
@@ -138,5 +140,21 @@ func TestMTASTSWithdrawalByHand(t *testing.T) {
 	w.pass("example-com")
 	if n := len(w.sites(w.snapshot.Dir)); n != 0 {
 		t.Errorf("%d policies are served after the withdrawal", n)
+	}
+}
+
+// What mode Observe keeps from being announced has no end that is waited for.
+func TestAWithdrawalThatMayNotBeAnnouncedIsNotPolled(t *testing.T) {
+	w := newWorld(t)
+	w.apply("example-com", v1alpha1.MailDomainSpec{Domain: "example.com", DNS: spec().DNS, MTASTS: spec().MTASTS})
+	w.until("example-com", "ready", isReady)
+	w.edit("example-com", func(md *v1alpha1.MailDomain) { md.Spec.MTASTS = nil })
+	w.pass("example-com") // mode none is served
+	w.edit("example-com", func(md *v1alpha1.MailDomain) { md.Spec.Mode = v1alpha1.ModeObserve })
+	w.settles("example-com")
+	result, err := w.r.Reconcile(t.Context(), ctrl.Request{NamespacedName: types.NamespacedName{Namespace: w.namespace, Name: "example-com"}})
+	w.must(err)
+	if result.RequeueAfter <= w.r.Poll {
+		t.Errorf("looks again after %s", result.RequeueAfter)
 	}
 }

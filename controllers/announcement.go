@@ -165,6 +165,9 @@ func gateCovered(a announcement, next mtasts.Policy) verdict {
 	if next.Mode != mtasts.Enforce {
 		return verdict{}
 	}
+	if len(a.live) == 0 {
+		return verdict{v1alpha1.ReasonMXNotCovered, "the domain has neither MX records nor an address, so it is not known whom mode enforce must cover: publish the MX records first"}
+	}
 	for _, host := range slices.Sorted(maps.Keys(a.recent())) {
 		if !next.Covers(host) {
 			return verdict{v1alpha1.ReasonProgressing, fmt.Sprintf("mode enforce waits until %s, as caches may have the MX record of %s, which spec.mtaSTS.mx does not cover", a.left[host].Add(recordCaches).Format(time.RFC3339), host)}
@@ -192,7 +195,10 @@ func gateSecure(a announcement, next mtasts.Policy) verdict {
 // unprobed is since when nothing but probes without an answer keep the policy back; zero: something
 // else does, or nothing.
 func (a announcement) unprobed(next mtasts.Policy) time.Time {
-	if next.Mode != mtasts.Enforce || !a.stricter(next) || !a.known || len(a.uncovered(next)) > 0 ||
+	if !a.known {
+		return a.told.Unprobed // one look without an answer does not begin the day anew
+	}
+	if next.Mode != mtasts.Enforce || !a.stricter(next) || len(a.uncovered(next)) > 0 ||
 		len(a.those(v1alpha1.VerdictFail)) > 0 || len(a.those(v1alpha1.VerdictUnknown)) == 0 {
 		return time.Time{}
 	}

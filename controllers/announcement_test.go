@@ -316,3 +316,24 @@ func TestSafeToMove(t *testing.T) {
 		t.Errorf("policies that nobody knows: %v", at)
 	}
 }
+
+// One look at the MX records without an answer does not begin the day of the probes anew.
+func TestTheDayGoesOnThroughALookWithoutAnswer(t *testing.T) {
+	a := announcement{now: noon, wanted: policy(mtasts.Enforce, "a.example")}
+	a.told.Unprobed = noon.Add(-23 * time.Hour)
+	next, _ := a.next()
+	if got := a.unprobed(next); !got.Equal(a.told.Unprobed) {
+		t.Errorf("waits since %v, want %v", got, a.told.Unprobed)
+	}
+}
+
+// Where no MX record could be seen, it is not known whom a policy must cover.
+func TestNoLiveHostIsNotAllCovered(t *testing.T) {
+	for mode, want := range map[mtasts.Mode]string{mtasts.Enforce: v1alpha1.ReasonMXNotCovered, mtasts.Testing: ""} {
+		a := announcement{now: noon, wanted: policy(mode, "a.example"), known: true}
+		next, _ := a.next()
+		if why := a.hold(next); why.reason != want {
+			t.Errorf("mode %s: %q, want %q", mode, why.reason, want)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -283,20 +284,34 @@ func (r *Reconciler) certificate(ctx context.Context, s *scope) verdict {
 	return verdict{}
 }
 
+// Bounds of a tenant's private key. All domains are served by the same processes, and each handshake costs a
+// signature, which grows with the cube of the key's length.
+const (
+	maxKeyPEM  = 16 << 10 // octets
+	maxRSABits = 4096
+)
+
 // pairFault says what keeps a certificate and its key from being served for the policy host of
 // the domain; "" is nothing.
 func pairFault(domain string, certificate, key []byte, now time.Time) string {
-	if max(len(certificate), len(key)) > mtastsserver.MaxPEMSize {
-		return fmt.Sprintf("tls.crt or tls.key is larger than %d KiB", mtastsserver.MaxPEMSize>>10)
+	switch {
+	case len(certificate) > mtastsserver.MaxPEMSize:
+		return fmt.Sprintf("tls.crt is larger than %d KiB", mtastsserver.MaxPEMSize>>10)
+	case len(key) > maxKeyPEM:
+		return fmt.Sprintf("tls.key is larger than %d KiB", maxKeyPEM>>10)
 	}
 	pair, err := tls.X509KeyPair(certificate, key)
 	if err != nil {
 		return "tls.crt and tls.key are not a certificate with its key"
 	}
 	leaf, err := x509.ParseCertificate(pair.Certificate[0])
-	switch {
-	case err != nil:
+	if err != nil {
 		return "the certificate can't be read"
+	}
+	public, isRSA := leaf.PublicKey.(*rsa.PublicKey)
+	switch {
+	case isRSA && public.N.BitLen() > maxRSABits:
+		return fmt.Sprintf("its RSA key has %d bits, want at most %d", public.N.BitLen(), maxRSABits)
 	case leaf.VerifyHostname("mta-sts."+domain) != nil:
 		return "the certificate is for other names"
 	case now.Before(leaf.NotBefore):

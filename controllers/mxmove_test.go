@@ -234,6 +234,17 @@ func TestEveryReplicaServesBeforeItIsAnnounced(t *testing.T) {
 	follow()
 	w.until("example-com", "ready", func(md *v1alpha1.MailDomain) bool { return isReady(md) && w.isAnnounced(md) })
 
+	// So does the way back to the announced policy: the slower one got another meanwhile.
+	w.edit("example-com", func(md *v1alpha1.MailDomain) { md.Spec.MTASTS.MaxAge = &metav1.Duration{Duration: 300 * time.Hour} })
+	w.pass("example-com")
+	rest()
+	w.edit("example-com", func(md *v1alpha1.MailDomain) { md.Spec.MTASTS.MaxAge = &metav1.Duration{Duration: 200 * time.Hour} })
+	w.until("example-com", "waiting for the slower one", func(md *v1alpha1.MailDomain) bool {
+		return hasReason(v1alpha1.ConditionMTASTSReady, v1alpha1.ReasonPolicyMismatch)(md) && strings.Contains(message(md, v1alpha1.ConditionMTASTSReady), "replica 10.0.0.2")
+	})
+	follow()
+	w.until("example-com", "ready", func(md *v1alpha1.MailDomain) bool { return isReady(md) && w.isAnnounced(md) })
+
 	// From here nobody gets to the public address, and the administrator says that this is so.
 	w.must(w.dns.Set("mta-sts.example.com", "A", "192.0.2.80"))
 	w.until("example-com", "not reachable", hasReason(v1alpha1.ConditionMTASTSReady, v1alpha1.ReasonNotReachableFromHere))

@@ -21,7 +21,8 @@ import (
 // proof says what is missing before senders may be told of the policy.
 func (r *Reconciler) proof(ctx context.Context, s *scope, policy mtasts.Policy) verdict {
 	domain := s.md.Spec.Domain
-	known := s.book.MTASTS != nil && s.book.MTASTS.Policy == policy.String() // every replica had it once
+	// Every replica had it once, and has been told of no other since.
+	known := s.book.MTASTS != nil && s.book.MTASTS.Policy == policy.String() && !open(*s.book.MTASTS)
 	if !known {
 		if why := r.onReplicas(ctx, domain, policy); why.bad() {
 			return why

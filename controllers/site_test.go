@@ -133,7 +133,8 @@ func TestBadCertificatesStayOutside(t *testing.T) {
 		"too large":          {append(slices.Clone(good["tls.crt"]), bytes.Repeat([]byte("#\n"), 150<<10)...), good["tls.key"], 0, "larger than 256 KiB"},
 		"expired":            {other, otherKey, 100 * 365 * 24 * time.Hour, "expired"},
 		"not valid yet":      {other, otherKey, -100 * 365 * 24 * time.Hour, "not valid yet"},
-		"an oversized key":   {good["tls.crt"], bytes.Repeat([]byte("#\n"), 150<<10), 0, "larger than 256 KiB"},
+		"an oversized key":   {good["tls.crt"], bytes.Repeat([]byte("#\n"), 9<<10), 0, "larger than 16 KiB"},
+		"an oversized chain": {bytes.Repeat([]byte("#\n"), 150<<10), good["tls.key"], 0, "larger than 256 KiB"},
 		"a good one, as was": {good["tls.crt"], good["tls.key"], 0, ""},
 	} {
 		put(map[string][]byte{"tls.crt": test.cert, "tls.key": test.key})

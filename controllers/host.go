@@ -41,7 +41,7 @@ func (r *Reconciler) decideHost(ctx context.Context, s *scope) error {
 		s.keepHost(held)
 	case spec == nil: // what is gone at an end is not made anew
 	case spec.HostingOrDefault() == v1alpha1.HostingExternal:
-		s.giveUp(v1alpha1.PurposeMTASTSAddress, "spec.mtaSTS.hosting is External")
+		s.keepHost(held) // it is refused as Unsupported, so everything stays as it is
 	case spec.AddressTypeOrDefault() == v1alpha1.AddressNone:
 		s.giveUp(v1alpha1.PurposeMTASTSAddress, "spec.mtaSTS.address.type is None")
 	case spec.AddressTypeOrDefault() == v1alpha1.AddressAuto:

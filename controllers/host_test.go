@@ -377,6 +377,21 @@ func TestTheHostIsGivenUp(t *testing.T) {
 	w.wantHost("not ours to remove", "A 127.0.0.1")
 }
 
+// What this version does not do with the host changes nothing about it.
+func TestTheHostIsKeptWhereHostingIsNotSupported(t *testing.T) {
+	w := newWorld(t)
+	w.homeless()
+	s := onlyMTASTS()
+	s.MTASTS.Address = address(v1alpha1.AddressA, "127.0.0.1")
+	w.apply("example-com", s)
+	w.until("example-com", "ready", isReady)
+	w.edit("example-com", func(md *v1alpha1.MailDomain) { md.Spec.MTASTS.Hosting, md.Spec.MTASTS.Address = v1alpha1.HostingExternal, nil })
+	w.until("example-com", "refused", hasReason(v1alpha1.ConditionMTASTSReady, v1alpha1.ReasonUnsupported))
+	w.homeless()
+	w.passes(3)
+	w.wantHost("still ours", "A 127.0.0.1")
+}
+
 // A process that dies at any write of a change of kind leaves what the next one brings to its end.
 func TestCrashWhileTheHostChanges(t *testing.T) {
 	for at := 1; ; at++ {

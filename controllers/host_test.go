@@ -360,7 +360,17 @@ func TestTheHostIsGivenUp(t *testing.T) {
 	s.MTASTS.Address = address(v1alpha1.AddressA, "127.0.0.1")
 	w.apply("example-com", s)
 	w.until("example-com", "ready", isReady)
-	w.edit("example-com", func(md *v1alpha1.MailDomain) { md.Spec.MTASTS.Address = address(v1alpha1.AddressNone) })
+	// What this version does not do with the host changes nothing about it.
+	w.edit("example-com", func(md *v1alpha1.MailDomain) {
+		md.Spec.MTASTS.Hosting, md.Spec.MTASTS.Address = v1alpha1.HostingExternal, nil
+	})
+	w.until("example-com", "refused", hasReason(v1alpha1.ConditionMTASTSReady, v1alpha1.ReasonUnsupported))
+	w.homeless()
+	w.passes(3)
+	w.wantHost("still ours", "A 127.0.0.1")
+	w.edit("example-com", func(md *v1alpha1.MailDomain) {
+		md.Spec.MTASTS.Hosting, md.Spec.MTASTS.Address = v1alpha1.HostingSidecar, address(v1alpha1.AddressNone)
+	})
 	w.until("example-com", "told", func(*v1alpha1.MailDomain) bool { return w.told("Warning " + v1alpha1.ReasonRecordsLeft) })
 	w.wantHost("given up", "A 127.0.0.1")
 	w.homeless()
@@ -375,21 +385,6 @@ func TestTheHostIsGivenUp(t *testing.T) {
 	})
 	w.passes(3)
 	w.wantHost("not ours to remove", "A 127.0.0.1")
-}
-
-// What this version does not do with the host changes nothing about it.
-func TestTheHostIsKeptWhereHostingIsNotSupported(t *testing.T) {
-	w := newWorld(t)
-	w.homeless()
-	s := onlyMTASTS()
-	s.MTASTS.Address = address(v1alpha1.AddressA, "127.0.0.1")
-	w.apply("example-com", s)
-	w.until("example-com", "ready", isReady)
-	w.edit("example-com", func(md *v1alpha1.MailDomain) { md.Spec.MTASTS.Hosting, md.Spec.MTASTS.Address = v1alpha1.HostingExternal, nil })
-	w.until("example-com", "refused", hasReason(v1alpha1.ConditionMTASTSReady, v1alpha1.ReasonUnsupported))
-	w.homeless()
-	w.passes(3)
-	w.wantHost("still ours", "A 127.0.0.1")
 }
 
 // A process that dies at any write of a change of kind leaves what the next one brings to its end.

@@ -193,10 +193,10 @@ func gateSecure(a announcement, next mtasts.Policy) verdict {
 }
 
 // unprobed is since when nothing but probes without an answer keep the policy back; zero: something
-// else does, or nothing.
+// else does, or nothing. While the live MX records can't be read it is what it was.
 func (a announcement) unprobed(next mtasts.Policy) time.Time {
 	if !a.known {
-		return a.told.Unprobed // one look without an answer does not begin the day anew
+		return a.told.Unprobed
 	}
 	if next.Mode != mtasts.Enforce || !a.stricter(next) || len(a.uncovered(next)) > 0 ||
 		len(a.those(v1alpha1.VerdictFail)) > 0 || len(a.those(v1alpha1.VerdictUnknown)) == 0 {

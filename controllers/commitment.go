@@ -59,10 +59,9 @@ func announced(c ledger.MTASTS, p mtasts.Policy, now time.Time) ledger.MTASTS {
 	if c.Policy == p.String() {
 		return c
 	}
-	held := slices.DeleteFunc(slices.Clone(c.Held), func(h ledger.HeldPolicy) bool { return h.Policy == p.String() })
-	before := ledger.HeldPolicy{Policy: c.Policy}
-	if c.Held = held; heldBody(before.Policy) > 0 {
-		c.Held = append(held, before)
+	c.Held = slices.DeleteFunc(slices.Clone(c.Held), func(h ledger.HeldPolicy) bool { return h.Policy == p.String() })
+	if heldBody(c.Policy) > 0 {
+		c.Held = append(c.Held, ledger.HeldPolicy{Policy: c.Policy})
 	}
 	c.Policy, c.ID, c.Since = p.String(), p.ID(), now
 	if len(c.Held) > maxHeld {

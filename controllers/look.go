@@ -186,12 +186,15 @@ func shows(a probe.Answer, slot records.Slot, wish string) bool {
 }
 
 // others are the servers that have another record of the slot's protocol in the wish's place: alone, as
-// nobody goes by one of several.
+// nobody goes by one of several, or at the target of an alias, as far as anybody knows.
 func (v sight) others(slot records.Slot, wish string) []string {
 	var list []string
 	for _, a := range v.answers {
+		if a.Outcome != probe.Found {
+			continue
+		}
 		texts := slices.DeleteFunc(slices.Clone(a.Values), func(value string) bool { return !slot.Is(value) })
-		if a.Outcome == probe.Found && len(texts) == 1 && !slot.Same(texts[0], wish) {
+		if a.Alias != "" || len(texts) == 1 && !slot.Same(texts[0], wish) {
 			list = append(list, a.Server)
 		}
 	}

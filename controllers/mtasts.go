@@ -169,7 +169,7 @@ func (r *Reconciler) untold(ctx context.Context, s *scope, slot records.Slot, po
 		_, why := seen.verify(slot, record)
 		return why
 	case len(where) > 0:
-		return verdict{v1alpha1.ReasonWaitingForPropagation, fmt.Sprintf("%s: senders hold on to the policy before until %s is seen to have the new id", slot, strings.Join(where, " and "))}
+		return verdict{v1alpha1.ReasonWaitingForPropagation, fmt.Sprintf("%s: senders hold on to the policy before while %s may show its id", slot, strings.Join(where, ", "))}
 	case len(silent) > 0:
 		return verdict{v1alpha1.ReasonServersUnreachable, fmt.Sprintf("%s: %s may have the id of the policy before, and is waited for, for an hour at the most", slot, strings.Join(silent, ", "))}
 	}

@@ -16,7 +16,8 @@ const (
 	ConditionDKIMReady = "DKIMReady"
 	// ConditionDMARCReady: the wished DMARC record is served.
 	ConditionDMARCReady = "DMARCReady"
-	// ConditionMTASTSReady: the policy is served and announced.
+	// ConditionMTASTSReady: the policy is served and announced, and no name server has the id of the one
+	// before.
 	ConditionMTASTSReady = "MTASTSReady"
 	// ConditionTLSRPTReady: the wished TLS-RPT record is served.
 	ConditionTLSRPTReady = "TLSRPTReady"
@@ -93,8 +94,8 @@ const (
 	// provider that does, or remove the delegation.
 	ReasonDelegatedName = "DelegatedName"
 
-	// ReasonWaitingForPropagation: the record is written, but not every name server serves it, or
-	// negative answers have not yet expired. Wait; the message counts the servers.
+	// ReasonWaitingForPropagation: the record is written, but not every name server serves it, or one has
+	// what stood there before. Wait; the message names the servers.
 	ReasonWaitingForPropagation = "WaitingForPropagation"
 	// ReasonNotServed: the name servers do not serve the record, or a selector that others should
 	// publish. Publish it, or find out why they don't.
@@ -102,8 +103,8 @@ const (
 	// ReasonServersDisagree: name servers of the zone give different answers, one of them wrong, for
 	// longer than propagation takes. Repair the one that the message names.
 	ReasonServersDisagree = "ServersDisagree"
-	// ReasonServersUnreachable: no name server of the zone answers, so nothing is known. Nothing is
-	// changed on that ground; check the delegation and the servers.
+	// ReasonServersUnreachable: no name server of the zone answers, or one that is waited for does not, so it
+	// is not known what it serves. Nothing is changed on that ground; check the delegation and the servers.
 	ReasonServersUnreachable = "ServersUnreachable"
 	// ReasonVerificationFailed: what is seen is not what was wished, as the message says. Repair it,
 	// or change spec.
@@ -153,8 +154,8 @@ const (
 	// anew as the message says.
 	ReasonLedgerUnreadable = "LedgerUnreadable"
 
-	// ReasonCertificateNotReady: the TLS Secret is missing, expired, without its key, or does not name
-	// mta-sts.<domain>. Issue the certificate.
+	// ReasonCertificateNotReady: the TLS Secret is missing, expired, without its key, does not name
+	// mta-sts.<domain>, or has a key of more than 4096 bits. Issue the certificate.
 	ReasonCertificateNotReady = "CertificateNotReady"
 	// ReasonPolicyNotServed: the policy can't be fetched over HTTPS as it should be, so it is not
 	// announced. Check the address record, the certificate and the way to port 443.
@@ -166,7 +167,8 @@ const (
 	// none yet, or it was not told of it. Wait, publish the record, or set spec.mtaSTS.address.
 	ReasonAddressPending = "AddressPending"
 	// ReasonMXNotCovered: a live MX host is not covered by the policy: senders that hold it would not
-	// deliver there. Add the host to spec.mtaSTS.mx or remove the MX record.
+	// deliver there. Add the host to spec.mtaSTS.mx or remove the MX record. With mode enforce also: there is
+	// no live MX host. Publish the MX records first.
 	ReasonMXNotCovered = "MXNotCovered"
 	// ReasonMXNotSecure: a live MX host offers no STARTTLS with a certificate for its name, so mode enforce
 	// waits. Mend the host, or use mode: testing.

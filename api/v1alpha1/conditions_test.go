@@ -73,7 +73,7 @@ func TestConditionsPage(t *testing.T) {
 	table := func(title, head string, rows []documented) {
 		fmt.Fprintf(&b, "\n## %s\n\n| %s | meaning |\n|---|---|\n", title, head)
 		for _, c := range rows {
-			fmt.Fprintf(&b, "| `%s` | %s |\n", c.value, strings.ToUpper(c.meaning[:1])+c.meaning[1:])
+			fmt.Fprintf(&b, "| `%s` | %s |\n", c.value, strings.ReplaceAll(c.meaning, "<", "\\<"))
 		}
 	}
 	table("Conditions", "type", constants(t, "Condition"))

@@ -71,9 +71,8 @@ type managerFlags struct {
 // new domains at a time need not wait.
 const readyKeys = 16
 
-// mxProbes is how many MX hosts are probed at the same time: few, as each answers slowly and none of them
-// is urgent.
-const mxProbes = 4
+// mxProbes is how many MX hosts are probed at the same time. A probe mostly waits, for a minute at the most.
+const mxProbes = 16
 
 func parseManagerFlags(args []string, stderr io.Writer) (managerFlags, error) {
 	var f managerFlags

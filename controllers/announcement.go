@@ -18,13 +18,8 @@ import (
 // when nobody needs it there any more. The way out has none: a policy in force is weakened by spec alone, and never by what
 // a probe saw, as that would be the attack that MTA-STS is there to stop (RFC 8461 §10).
 
-const (
-	// probeWait is how long a host that can't be probed holds up mode enforce.
-	probeWait = 24 * time.Hour
-
-	maxMX        = 32  // hosts in status
-	maxMXMessage = 512 // octets of what status says of each
-)
+// probeWait is how long a host that can't be probed holds up mode enforce, or that a host leaves it.
+const probeWait = 24 * time.Hour
 
 // announcement is what a pass decides by.
 type announcement struct {
@@ -33,24 +28,9 @@ type announcement struct {
 	wanted mtasts.Policy // by spec
 	live   []mxHost
 	left   map[string]time.Time // hosts that were live, and when they were found to be gone
-	known  bool                 // the live MX records could be read
-}
-
-// mxHost is a host of the live MX records, or the domain itself where it has none (RFC 5321 §5.1).
-type mxHost struct {
-	name     string
-	implicit bool
-	// tls says whether it offers STARTTLS with a certificate for its name: Pass, Fail or Unknown; empty:
-	// nobody probes. The message says what was seen.
-	tls     v1alpha1.Verdict
-	message string
-}
-
-func (h mxHost) String() string {
-	if h.implicit {
-		return h.name + " (which is where mail goes without an MX record)"
-	}
-	return h.name
+	known  bool                 // the live MX records could be read, and make sense
+	// unusable says what makes no sense about them.
+	unusable unusableMX
 }
 
 // inForce is the announced policy; the zero Policy if there is none.
@@ -66,11 +46,7 @@ func (a announcement) inForce() mtasts.Policy {
 // policy in force that spec does not want any more. So a widening goes out at once, though the narrowing
 // that came with it has to wait; kept says which lines wait for what.
 func (a announcement) next() (next mtasts.Policy, kept string) {
-	before, next := a.inForce(), a.wanted
-	if before.Mode != mtasts.Enforce || next.Mode != mtasts.Enforce {
-		return next, ""
-	}
-	dropped := slices.DeleteFunc(slices.Clone(before.MX), func(line string) bool { return next.CoversAll([]string{line}) })
+	next, dropped := a.wanted, a.dropped()
 	if len(dropped) == 0 {
 		return next, ""
 	}
@@ -80,6 +56,15 @@ func (a announcement) next() (next mtasts.Policy, kept string) {
 	}
 	next.MX = append(slices.Clone(next.MX), dropped...)
 	return next, fmt.Sprintf("mx: %s stays in the policy %s", strings.Join(dropped, ", "), why)
+}
+
+// dropped are the lines of the policy in force, with mode enforce, that spec does not want any more.
+func (a announcement) dropped() []string {
+	before := a.inForce()
+	if before.Mode != mtasts.Enforce || a.wanted.Mode != mtasts.Enforce {
+		return nil
+	}
+	return slices.DeleteFunc(before.MX, func(line string) bool { return a.wanted.CoversAll([]string{line}) })
 }
 
 // needed says why the lines can't leave the policy in force; "" is nothing.
@@ -94,6 +79,12 @@ func (a announcement) needed(dropped []string) string {
 		if host.tls == v1alpha1.VerdictFail {
 			return fmt.Sprintf("until %s can be delivered to: %s", host.name, host.message)
 		}
+	}
+	if waiting := a.unprobedHosts(); len(waiting) > 0 {
+		return fmt.Sprintf("until %s is probed", strings.Join(waiting, ", "))
+	}
+	if unknown := a.those(v1alpha1.VerdictUnknown); len(unknown) > 0 && a.now.Before(a.probesEnd()) {
+		return fmt.Sprintf("until %s, as it can't be seen from here whether the MX hosts offer STARTTLS: %s", a.probesEnd().Format(time.RFC3339), strings.Join(unknown, "; "))
 	}
 	for _, host := range slices.Sorted(maps.Keys(a.recent())) {
 		if !a.wanted.Covers(host) {
@@ -153,7 +144,7 @@ func gateValid(a announcement, next mtasts.Policy) verdict {
 
 func gateKnown(a announcement, _ mtasts.Policy) verdict {
 	if !a.known {
-		return verdict{v1alpha1.ReasonServersUnreachable, "the domain's MX records: no answer, so it is not known whom the policy must cover"}
+		return a.unreadable()
 	}
 	return verdict{}
 }
@@ -185,27 +176,53 @@ func gateSecure(a announcement, next mtasts.Policy) verdict {
 	if failing := a.those(v1alpha1.VerdictFail); len(failing) > 0 {
 		return verdict{v1alpha1.ReasonMXNotSecure, fmt.Sprintf("with mode enforce senders would not deliver to %s: mend it, or use mode: testing", strings.Join(failing, "; "))}
 	}
-	if unknown := a.those(v1alpha1.VerdictUnknown); len(unknown) > 0 && a.now.Before(a.unprobed(next).Add(probeWait)) {
+	if waiting := a.unprobedHosts(); len(waiting) > 0 {
+		return verdict{v1alpha1.ReasonProbeUnavailable, fmt.Sprintf("mode enforce waits until %s is probed", strings.Join(waiting, ", "))}
+	}
+	if unknown := a.those(v1alpha1.VerdictUnknown); len(unknown) > 0 && a.now.Before(a.probesEnd()) {
 		return verdict{v1alpha1.ReasonProbeUnavailable, fmt.Sprintf(
-			"it can't be seen from here whether the MX hosts offer STARTTLS: %s; mode enforce waits until %s, or use --starttls-probe=off", strings.Join(unknown, "; "), a.unprobed(next).Add(probeWait).Format(time.RFC3339))}
+			"it can't be seen from here whether the MX hosts offer STARTTLS: %s; mode enforce waits until %s, or use --starttls-probe=off", strings.Join(unknown, "; "), a.probesEnd().Format(time.RFC3339))}
 	}
 	return verdict{}
 }
 
-// unprobed is since when nothing but probes without an answer keep the policy back; zero: something
-// else does, or nothing. While the live MX records can't be read it is what it was.
-func (a announcement) unprobed(next mtasts.Policy) time.Time {
-	if !a.known {
-		return a.told.Unprobed
+// unprobed is since when mode enforce, or that a host leaves it, waits for probes that have no answer; zero:
+// it does not, or what is known of the hosts is against it anyway. While that can't be told it is what it was.
+func (a announcement) unprobed() time.Time {
+	before := a.told.Unprobed
+	if !a.known || len(a.unprobedHosts()) > 0 {
+		return before
 	}
-	if next.Mode != mtasts.Enforce || !a.stricter(next) || len(a.uncovered(next)) > 0 ||
-		len(a.those(v1alpha1.VerdictFail)) > 0 || len(a.those(v1alpha1.VerdictUnknown)) == 0 {
+	awaited := a.wanted.Mode == mtasts.Enforce && (a.inForce().Mode != mtasts.Enforce || len(a.dropped()) > 0)
+	if !awaited || len(a.uncovered(a.wanted)) > 0 || len(a.those(v1alpha1.VerdictFail)) > 0 || len(a.those(v1alpha1.VerdictUnknown)) == 0 {
 		return time.Time{}
 	}
-	if a.told.Unprobed.IsZero() || a.told.Unprobed.After(a.now) {
+	if before.IsZero() || before.After(a.now) {
 		return a.now
 	}
-	return a.told.Unprobed
+	return before
+}
+
+// probesEnd is when probes without an answer are waited for no longer.
+func (a announcement) probesEnd() time.Time { return a.unprobed().Add(probeWait) }
+
+// unprobedHosts are the live MX hosts of which this process has no result yet.
+func (a announcement) unprobedHosts() []string {
+	var list []string
+	for _, host := range a.live {
+		if host.unprobed {
+			list = append(list, host.name)
+		}
+	}
+	return list
+}
+
+// unreadable says why nothing is known of the live MX records.
+func (a announcement) unreadable() verdict {
+	if a.unusable != "" {
+		return verdict{v1alpha1.ReasonMXNotCovered, "the domain's MX records: " + a.unusable.Error()}
+	}
+	return verdict{v1alpha1.ReasonServersUnreachable, "the domain's MX records: no answer, so it is not known whom the policy must cover"}
 }
 
 // uncovered are the live MX hosts that the policy does not cover.
@@ -217,37 +234,6 @@ func (a announcement) uncovered(p mtasts.Policy) []string {
 		}
 	}
 	return list
-}
-
-// recent are the hosts that senders may take for live though they have left the MX records.
-func (a announcement) recent() map[string]time.Time {
-	recent := maps.Clone(a.left)
-	maps.DeleteFunc(recent, func(_ string, left time.Time) bool { return !a.now.Before(left.Add(recordCaches)) })
-	return recent
-}
-
-// remember is what is to be stored of the live MX records.
-func (a announcement) remember(before ledger.MX) ledger.MX {
-	if !a.known {
-		return before
-	}
-	next := ledger.MX{}
-	for _, host := range a.live {
-		next.Hosts = append(next.Hosts, host.name)
-	}
-	if slices.Equal(next.Hosts, before.Hosts) {
-		next.Left = before.Left // to forget the old ones is no reason to write
-		return next
-	}
-	next.Left = announcement{now: a.now, left: before.Left}.recent()
-	for _, host := range before.Hosts {
-		if next.Left == nil {
-			next.Left = map[string]time.Time{}
-		}
-		next.Left[host] = a.now
-	}
-	maps.DeleteFunc(next.Left, func(host string, _ time.Time) bool { return slices.Contains(next.Hosts, host) })
-	return next
 }
 
 // those are the live MX hosts of which a probe says so, each with what it saw.
@@ -264,7 +250,12 @@ func (a announcement) those(v v1alpha1.Verdict) []string {
 // risk says which mail senders refuse to deliver by the policy in force, and what to do.
 func (a announcement) risk() verdict {
 	p := a.inForce()
-	if p.Mode == mtasts.None || p.Mode == "" || !a.known {
+	switch {
+	case p.Mode == mtasts.None || p.Mode == "":
+		return verdict{}
+	case a.unusable != "":
+		return a.unreadable()
+	case !a.known:
 		return verdict{}
 	}
 	if missing := a.uncovered(p); len(missing) > 0 && p.Mode == mtasts.Enforce {
@@ -277,24 +268,6 @@ func (a announcement) risk() verdict {
 		return verdict{v1alpha1.ReasonMailAtRisk, fmt.Sprintf("by the policy in force senders do not deliver to %s: mend it", strings.Join(failing, "; "))}
 	}
 	return verdict{}
-}
-
-// mxStatus is what status says of the live MX hosts, judged by the policy in force or, before the first,
-// by the next one.
-func (a announcement) mxStatus(next mtasts.Policy) []v1alpha1.MXStatus {
-	p := a.inForce()
-	if p.Mode == "" || p.Mode == mtasts.None {
-		p = next
-	}
-	var list []v1alpha1.MXStatus
-	for _, host := range a.live[:min(len(a.live), maxMX)] {
-		covered := v1alpha1.VerdictFail
-		if p.Covers(host.name) {
-			covered = v1alpha1.VerdictPass
-		}
-		list = append(list, v1alpha1.MXStatus{Host: host.name, Covered: covered, StartTLS: host.tls, Message: cutTo(host.message, maxMXMessage)})
-	}
-	return list
 }
 
 // movable is when every sender has forgotten the policies that do not cover all hosts of the announced

@@ -23,10 +23,13 @@ func told(p mtasts.Policy, held ...ledger.HeldPolicy) ledger.MTASTS {
 	return ledger.MTASTS{Policy: p.String(), ID: p.ID(), Since: noon.Add(-time.Hour), Held: held}
 }
 
-// hosts are live MX hosts; "bad " and "dark " before a name are what a probe says of it.
+// hosts are live MX hosts; "bad " and "dark " before a name are what a probe says of it, "once good " and
+// "once dark " what status says of one that this process has not probed.
 func hosts(names ...string) []mxHost {
 	var list []mxHost
 	for _, name := range names {
+		name, unprobed := strings.CutPrefix(name, "once ")
+		name = strings.TrimPrefix(name, "good ")
 		h := mxHost{name: name, tls: v1alpha1.VerdictPass, message: "TLSv1.3"}
 		if n, ok := strings.CutPrefix(name, "bad "); ok {
 			h = mxHost{name: n, tls: v1alpha1.VerdictFail, message: "no STARTTLS"}
@@ -34,6 +37,7 @@ func hosts(names ...string) []mxHost {
 		if n, ok := strings.CutPrefix(name, "dark "); ok {
 			h = mxHost{name: n, tls: v1alpha1.VerdictUnknown, message: "no connection"}
 		}
+		h.unprobed = unprobed
 		list = append(list, h)
 	}
 	return list
@@ -72,6 +76,13 @@ func TestGates(t *testing.T) {
 		{name: "enforce, TLS unknown for a day, not covered", wanted: policy(mtasts.Enforce, "a.example"), live: hosts("dark a.example", "dark b.example"), waited: 24 * time.Hour, want: v1alpha1.ReasonMXNotCovered},
 		{name: "enforce, TLS unknown for a day, another fails", wanted: policy(mtasts.Enforce, "*.example"), live: hosts("dark a.example", "bad b.example"), waited: 24 * time.Hour, want: v1alpha1.ReasonMXNotSecure},
 
+		{name: "enforce, not probed yet", wanted: policy(mtasts.Enforce, "a.example"), live: hosts("once dark a.example"), want: v1alpha1.ReasonProbeUnavailable},
+		{name: "enforce, not probed yet, though unknown for a day", wanted: policy(mtasts.Enforce, "a.example"), live: hosts("once dark a.example"), waited: 48 * time.Hour, want: v1alpha1.ReasonProbeUnavailable},
+		{name: "enforce, not probed yet, though good once", wanted: policy(mtasts.Enforce, "a.example"), live: hosts("once good a.example"), waited: 48 * time.Hour, want: v1alpha1.ReasonProbeUnavailable},
+		{name: "enforce, not probed yet, and bad before", wanted: policy(mtasts.Enforce, "a.example"), live: hosts("once bad a.example"), want: v1alpha1.ReasonMXNotSecure},
+		{name: "enforce, TLS unknown since tomorrow, as the clock went back", wanted: policy(mtasts.Enforce, "a.example"), live: hosts("dark a.example"), waited: -48 * time.Hour, want: v1alpha1.ReasonProbeUnavailable},
+		{name: "testing, not probed yet", wanted: policy(mtasts.Testing, "a.example"), live: hosts("once dark a.example")},
+
 		// In force it stays, and what asks less goes out, whatever the world looks like.
 		{name: "in force, without TLS", before: policy(mtasts.Enforce, "a.example"), wanted: policy(mtasts.Enforce, "a.example"), live: hosts("bad a.example")},
 		{name: "in force, not covered", before: policy(mtasts.Enforce, "a.example"), wanted: policy(mtasts.Enforce, "a.example"), live: hosts("b.example")},
@@ -91,7 +102,7 @@ func TestGates(t *testing.T) {
 			if c.left > 0 {
 				a.left = map[string]time.Time{"a.example": noon.Add(-c.left)}
 			}
-			if c.waited > 0 {
+			if c.waited != 0 {
 				a.told.Unprobed = noon.Add(-c.waited)
 			}
 			next, _ := a.next()
@@ -112,6 +123,7 @@ func TestNarrowing(t *testing.T) {
 		live   []mxHost
 		dark   bool
 		left   time.Duration // since a.example left the MX records
+		waited time.Duration // for probes
 		want   []string      // mx
 		kept   string        // in the message
 	}{
@@ -122,6 +134,9 @@ func TestNarrowing(t *testing.T) {
 		{name: "live under a dropped wildcard", before: policy(mtasts.Enforce, "*.example"), wanted: policy(mtasts.Enforce, "b.example"), live: hosts("a.example"), want: []string{"b.example", "*.example"}, kept: "while a.example is a live MX host"},
 		{name: "MX unknown", before: policy(mtasts.Enforce, "a.example", "b.example"), wanted: policy(mtasts.Enforce, "b.example"), dark: true, want: []string{"b.example", "a.example"}, kept: "can be read"},
 		{name: "the new one has no TLS", before: policy(mtasts.Enforce, "a.example", "b.example"), wanted: policy(mtasts.Enforce, "b.example"), live: hosts("bad b.example"), want: []string{"b.example", "a.example"}, kept: "no STARTTLS"},
+		{name: "the new one is dark", before: policy(mtasts.Enforce, "a.example", "b.example"), wanted: policy(mtasts.Enforce, "b.example"), live: hosts("dark b.example"), want: []string{"b.example", "a.example"}, kept: "until 2026-11-24T12:00:00Z, as it can't be seen"},
+		{name: "the new one is dark for a day", before: policy(mtasts.Enforce, "a.example", "b.example"), wanted: policy(mtasts.Enforce, "b.example"), live: hosts("dark b.example"), waited: 24 * time.Hour, want: []string{"b.example"}},
+		{name: "the new one is not probed yet", before: policy(mtasts.Enforce, "a.example", "b.example"), wanted: policy(mtasts.Enforce, "b.example"), live: hosts("once good b.example"), waited: 24 * time.Hour, want: []string{"b.example", "a.example"}, kept: "until b.example is probed"},
 		{name: "held by a sender", before: policy(mtasts.Enforce, "a.example", "b.example"), held: []ledger.HeldPolicy{old}, wanted: policy(mtasts.Enforce, "b.example"), live: hosts("b.example"), want: []string{"b.example", "a.example"}, kept: "2026-11-23T13:00:00Z"},
 		{name: "served beside", before: policy(mtasts.Enforce, "a.example", "b.example"), held: []ledger.HeldPolicy{{Policy: old.Policy}}, wanted: policy(mtasts.Enforce, "b.example"), live: hosts("b.example"), want: []string{"b.example", "a.example"}, kept: "get or renew a policy"},
 		{name: "forgotten by the last", before: policy(mtasts.Enforce, "a.example", "b.example"), held: []ledger.HeldPolicy{{Policy: old.Policy, Until: noon}}, wanted: policy(mtasts.Enforce, "b.example"), live: hosts("b.example"), want: []string{"b.example"}},
@@ -136,6 +151,9 @@ func TestNarrowing(t *testing.T) {
 			if c.left != 0 {
 				a.left = map[string]time.Time{"a.example": noon.Add(-c.left)}
 			}
+			if c.waited > 0 {
+				a.told.Unprobed = noon.Add(-c.waited)
+			}
 			next, kept := a.next()
 			if !slices.Equal(next.MX, c.want) || !strings.Contains(kept, c.kept) || (kept == "") != (c.kept == "") {
 				t.Errorf("mx %q, and %q", next.MX, kept)
@@ -149,12 +167,16 @@ func TestNarrowing(t *testing.T) {
 
 func TestRisk(t *testing.T) {
 	for _, c := range []struct {
-		name   string
-		policy mtasts.Policy
-		live   []mxHost
-		dark   bool
-		want   string
+		name     string
+		policy   mtasts.Policy
+		live     []mxHost
+		dark     bool
+		unusable unusableMX
+		want     string
 	}{
+		{name: "no TLS before the restart", policy: policy(mtasts.Enforce, "a.example"), live: hosts("once bad a.example"), want: v1alpha1.ReasonMailAtRisk},
+		{name: "MX of no use", policy: policy(mtasts.Enforce, "a.example"), dark: true, unusable: "too many", want: v1alpha1.ReasonMXNotCovered},
+		{name: "none, MX of no use", policy: mtasts.Policy{Mode: mtasts.None, MaxAge: time.Hour}, dark: true, unusable: "too many"},
 		{name: "all well", policy: policy(mtasts.Enforce, "a.example"), live: hosts("a.example")},
 		{name: "not covered", policy: policy(mtasts.Enforce, "a.example"), live: hosts("a.example", "b.example"), want: v1alpha1.ReasonMailAtRisk},
 		{name: "no TLS", policy: policy(mtasts.Enforce, "a.example"), live: hosts("bad a.example"), want: v1alpha1.ReasonMailAtRisk},
@@ -164,7 +186,7 @@ func TestRisk(t *testing.T) {
 		{name: "testing, no TLS", policy: policy(mtasts.Testing, "a.example"), live: hosts("bad a.example")},
 		{name: "none", policy: mtasts.Policy{Mode: mtasts.None, MaxAge: time.Hour}, live: hosts("bad b.example")},
 	} {
-		a := announcement{now: noon, told: told(c.policy), live: c.live, known: !c.dark}
+		a := announcement{now: noon, told: told(c.policy), live: c.live, known: !c.dark, unusable: c.unusable}
 		if got := a.risk(); got.reason != c.want {
 			t.Errorf("%s: %q (%s), want %q", c.name, got.reason, got.message, c.want)
 		}
@@ -321,9 +343,13 @@ func TestSafeToMove(t *testing.T) {
 func TestTheDayGoesOnThroughALookWithoutAnswer(t *testing.T) {
 	a := announcement{now: noon, wanted: policy(mtasts.Enforce, "a.example")}
 	a.told.Unprobed = noon.Add(-23 * time.Hour)
-	next, _ := a.next()
-	if got := a.unprobed(next); !got.Equal(a.told.Unprobed) {
+	if got := a.unprobed(); !got.Equal(a.told.Unprobed) {
 		t.Errorf("waits since %v, want %v", got, a.told.Unprobed)
+	}
+	// Nor does a clock that went back make it longer.
+	a.known, a.live, a.told.Unprobed = true, hosts("dark a.example"), noon.Add(48*time.Hour)
+	if got := a.unprobed(); !got.Equal(noon) {
+		t.Errorf("waits since %v, which is to come", got)
 	}
 }
 

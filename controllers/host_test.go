@@ -254,6 +254,17 @@ func TestTheHostFollowsTheService(t *testing.T) {
 	w.until("example-com", "ready", isReady)
 	w.settles("example-com")
 	w.wantHost("another's", "A 127.0.0.1")
+
+	// That does not change because there is other trouble.
+	w.must(w.dns.Set("example.com", "MX", "10 mx1.example.com.", "20 mx9.example.com."))
+	w.until("example-com", "at risk", mtastsReason(v1alpha1.ReasonMailAtRisk))
+	for _, record := range w.get("example-com").Status.Records {
+		if record.State == v1alpha1.RecordConflict {
+			t.Errorf("with another's good record: %+v", record)
+		}
+	}
+	w.must(w.dns.Set("example.com", "MX", "10 mx1.example.com."))
+	w.until("example-com", "ready", isReady)
 	w.must(w.dns.Set(policyHost, "A", "192.0.2.1"))
 	w.until("example-com", "told of another's", mtastsReason(v1alpha1.ReasonRecordConflict))
 }

@@ -65,8 +65,7 @@ func (r *Reconciler) writeHost(ctx context.Context, s *scope) error {
 // leadsElsewhere reports whether somebody else's records already lead to the policy. With Auto they are
 // as good as ours would be.
 func (s *scope) leadsElsewhere(j *hostJob, entries []ledger.Entry) bool {
-	_, trouble := s.blocked[v1alpha1.ConditionMTASTSReady]
-	if len(entries) > 0 || trouble || s.mtasts.serve == nil || s.mtasts.unseen {
+	if len(entries) > 0 || !s.mtasts.proven || s.mtasts.unseen {
 		return false
 	}
 	wanted := typed(j.targets)

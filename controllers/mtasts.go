@@ -1,10 +1,8 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
-	"crypto/rsa"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -19,7 +17,6 @@ import (
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
 	"github.com/maildomain/maildomain-operator/ledger"
 	"github.com/maildomain/maildomain-operator/mailauth/mtasts"
-	"github.com/maildomain/maildomain-operator/mtastsserver"
 	"github.com/maildomain/maildomain-operator/records"
 )
 
@@ -42,22 +39,30 @@ func (r *Reconciler) decideMTASTS(ctx context.Context, s *scope) error {
 	}
 	a := r.gatherAnnouncement(ctx, s, spec)
 	next, kept := a.next()
-	why := r.certificate(ctx, s)
-	if !why.bad() {
-		why = a.hold(next)
+	why, certificate := a.hold(next), r.certificate(ctx, s)
+	if certificate.bad() && a.stricter(next) {
+		why = certificate
 	}
-	s.commitProbing(a.unprobed(next))
-	if !why.bad() {
-		s.mtasts.serve = &next
-		c := offer(s.commitment(), next)
-		c.TLSSecret = s.md.TLSSecretName()
-		s.commit(c)
-		why = r.proof(ctx, s, next)
-	}
+	s.commitProbing(a.unprobed())
+	serve := next
 	if why.bad() {
+		serve = a.inForce() // it goes on being served, or is again if the one held back was
+	}
+	if serve.Mode == "" {
 		s.keepAnnounced(slot, why)
 	} else {
-		r.announce(ctx, s, slot, next)
+		s.mtasts.serve = &serve
+		c := offer(s.commitment(), serve)
+		if !certificate.bad() || c.TLSSecret == "" {
+			c.TLSSecret = s.md.TLSSecretName()
+		}
+		s.commit(c)
+		if unproven := r.proof(ctx, s, serve); unproven.bad() {
+			why = cmp.Or(why, unproven)
+			s.keepAnnounced(slot, why)
+		} else {
+			r.announce(ctx, s, slot, serve)
+		}
 	}
 	if s.book.MTASTS != nil {
 		a.told = *s.book.MTASTS
@@ -66,38 +71,11 @@ func (r *Reconciler) decideMTASTS(ctx context.Context, s *scope) error {
 	s.mtasts.noteThat(kept)
 	s.mtasts.unknown = a.those(v1alpha1.VerdictUnknown)
 	s.block(v1alpha1.ConditionMTASTSReady, a.risk())
+	s.block(v1alpha1.ConditionMTASTSReady, certificate)
 	s.block(v1alpha1.ConditionMTASTSReady, why)
-	s.again(a.unprobed(next).Add(probeWait).Sub(s.now))
+	s.again(a.unprobed().Add(probeWait).Sub(s.now))
 	s.again(movable(a.told, s.now).Sub(s.now))
 	return nil
-}
-
-// gatherAnnouncement reads what the decision needs of the world.
-func (r *Reconciler) gatherAnnouncement(ctx context.Context, s *scope, spec *v1alpha1.MTASTSSpec) announcement {
-	live, err := r.mxHosts(ctx, s.md.Spec.Domain)
-	names := make([]string, len(live))
-	for i := range live {
-		names[i] = live[i].name
-		if r.MX == nil {
-			continue
-		}
-		live[i].tls, live[i].message = v1alpha1.VerdictUnknown, "not probed yet"
-		if seen, known := r.MX.Look(live[i].name); known {
-			outcome, message := seen.Verdict()
-			live[i].tls, live[i].message = mxVerdicts[outcome], message
-		}
-	}
-	s.mtasts.hosts = names
-	a := announcement{now: s.now, wanted: records.MTASTSPolicy(spec, names), live: live, known: err == nil}
-	seen := a.remember(s.book.MX)
-	a.left = seen.Left
-	if s.writes() {
-		s.book.MX = seen
-	}
-	if s.book.MTASTS != nil {
-		a.told = *s.book.MTASTS
-	}
-	return a
 }
 
 func unsupportedMTASTS(spec *v1alpha1.MTASTSSpec) verdict {
@@ -206,6 +184,8 @@ func (r *Reconciler) withdrawMTASTS(ctx context.Context, s *scope, slot records.
 			why = verdict{} // the host has no address any more, and no earlier policy waits behind it
 		}
 	}
+	s.mtasts.withdrawing = true
+	s.block(v1alpha1.ConditionMTASTSReady, why)
 	switch {
 	case c.Policy == "" && why.bad():
 		return nil
@@ -233,39 +213,6 @@ func (r *Reconciler) withdrawn(ctx context.Context, s *scope, slot records.Slot)
 	return slices.ContainsFunc(seen.answers, proves) && !slices.ContainsFunc(seen.values(), slot.Is)
 }
 
-// mxHosts are the hosts of the live MX records; none for the null MX (RFC 7505). Without MX records it is
-// the domain itself, if that has an address (RFC 5321 §5.1).
-func (r *Reconciler) mxHosts(ctx context.Context, domain string) ([]mxHost, error) {
-	mx, err := r.Resolver.LookupMX(ctx, domain)
-	if err != nil && !isNotFound(err) {
-		return nil, err
-	}
-	if len(mx) == 0 {
-		return r.implicitMX(ctx, domain)
-	}
-	var hosts []mxHost
-	for _, m := range mx {
-		if host := strings.TrimSuffix(m.Host, "."); host != "" {
-			hosts = append(hosts, mxHost{name: strings.ToLower(host)})
-		}
-	}
-	slices.SortFunc(hosts, func(a, b mxHost) int { return strings.Compare(a.name, b.name) })
-	return slices.CompactFunc(hosts, func(a, b mxHost) bool { return a.name == b.name }), nil
-}
-
-func (r *Reconciler) implicitMX(ctx context.Context, domain string) ([]mxHost, error) {
-	for _, network := range []string{"ip4", "ip6"} {
-		addrs, err := r.Resolver.LookupNetIP(ctx, network, domain)
-		if err != nil && !isNotFound(err) {
-			return nil, err
-		}
-		if len(addrs) > 0 {
-			return []mxHost{{name: domain, implicit: true}}, nil
-		}
-	}
-	return nil, nil
-}
-
 // certificate says whether the TLS Secret holds what the policy host needs.
 func (r *Reconciler) certificate(ctx context.Context, s *scope) verdict {
 	name := s.md.TLSSecretName()
@@ -282,44 +229,6 @@ func (r *Reconciler) certificate(ctx context.Context, s *scope) verdict {
 		return bad(what)
 	}
 	return verdict{}
-}
-
-// Bounds of a tenant's private key. All domains are served by the same processes, and each handshake costs a
-// signature, which grows with the cube of the key's length.
-const (
-	maxKeyPEM  = 16 << 10 // octets
-	maxRSABits = 4096
-)
-
-// pairFault says what keeps a certificate and its key from being served for the policy host of
-// the domain; "" is nothing.
-func pairFault(domain string, certificate, key []byte, now time.Time) string {
-	switch {
-	case len(certificate) > mtastsserver.MaxPEMSize:
-		return fmt.Sprintf("tls.crt is larger than %d KiB", mtastsserver.MaxPEMSize>>10)
-	case len(key) > maxKeyPEM:
-		return fmt.Sprintf("tls.key is larger than %d KiB", maxKeyPEM>>10)
-	}
-	pair, err := tls.X509KeyPair(certificate, key)
-	if err != nil {
-		return "tls.crt and tls.key are not a certificate with its key"
-	}
-	leaf, err := x509.ParseCertificate(pair.Certificate[0])
-	if err != nil {
-		return "the certificate can't be read"
-	}
-	public, isRSA := leaf.PublicKey.(*rsa.PublicKey)
-	switch {
-	case isRSA && public.N.BitLen() > maxRSABits:
-		return fmt.Sprintf("its RSA key has %d bits, want at most %d", public.N.BitLen(), maxRSABits)
-	case leaf.VerifyHostname("mta-sts."+domain) != nil:
-		return "the certificate is for other names"
-	case now.Before(leaf.NotBefore):
-		return "the certificate is not valid yet"
-	case now.After(leaf.NotAfter):
-		return "the certificate has expired"
-	}
-	return ""
 }
 
 func isNotFound(err error) bool {

@@ -137,7 +137,7 @@ func TestSTARTTLSHoldsTheWayIntoEnforce(t *testing.T) {
 		t.Fatalf("what is known to fail went out: %q", got)
 	}
 
-	delete(mx, "mx1.example.com")
+	mx["mx1.example.com"] = probe.MXNoAnswer
 	w.until("example-com", "waiting for a probe", hasReason(v1alpha1.ConditionMTASTSReady, v1alpha1.ReasonProbeUnavailable))
 	w.restart()
 	w.r.MX = mx

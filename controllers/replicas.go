@@ -18,7 +18,7 @@ import (
 // replica is asked by its own address, as one that lags behind may not be the one that answers at the
 // public name; then each address of the public name is asked as a sender would.
 
-// proof says what is missing before senders may be told of the policy.
+// proof says what is missing before senders may be told of the policy, and notes in the scope that nothing is.
 func (r *Reconciler) proof(ctx context.Context, s *scope, policy mtasts.Policy) verdict {
 	domain := s.md.Spec.Domain
 	// Every replica had it once, and has been told of no other since.
@@ -29,16 +29,14 @@ func (r *Reconciler) proof(ctx context.Context, s *scope, policy mtasts.Policy) 
 		}
 	}
 	why := r.servedPolicy(ctx, domain, policy)
-	if why.reason != v1alpha1.ReasonNotReachableFromHere || !r.TrustReplicas {
-		return why
-	}
-	if known {
-		if why := r.onReplicas(ctx, domain, policy); why.bad() {
-			return why
+	if why.reason == v1alpha1.ReasonNotReachableFromHere && r.TrustReplicas {
+		s.mtasts.unseen = true
+		if why = (verdict{}); known {
+			why = r.onReplicas(ctx, domain, policy)
 		}
 	}
-	s.mtasts.unseen = true
-	return verdict{}
+	s.mtasts.proven = !why.bad()
+	return why
 }
 
 // onReplicas says which replica does not serve the policy yet.

@@ -153,9 +153,12 @@ type mtastsState struct {
 	unknown []string            // of them, those that can't be probed
 	notes   []string            // what a person should know though all is well
 	untold  verdict             // where the policy before may be renewed
+	proven  bool                // what is to be served is what the world gets
 	unseen  bool                // the policy was proven on the replicas alone
 	serve   *mtasts.Policy      // nil: what is served stays as it is
-	ended   bool                // a withdrawal is complete: nothing is served any more
+	// withdrawing: mode none is served in place of a policy that senders may hold.
+	withdrawing bool
+	ended       bool // the withdrawal is complete: nothing is served any more
 }
 
 func (m *mtastsState) noteThat(what string) {

@@ -2,8 +2,6 @@ package controllers
 
 import (
 	"context"
-	"crypto/x509"
-	"encoding/pem"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -45,12 +43,8 @@ func (r reading) fault(now time.Time) string {
 		return "it does not exist"
 	case r.unusable != "":
 		return r.unusable
-	case now.Before(r.notBefore):
-		return "the certificate is not valid yet"
-	case now.After(r.notAfter):
-		return "the certificate has expired"
 	}
-	return ""
+	return timeFault(r.notBefore, r.notAfter, now)
 }
 
 // version asks the cache, which has the metadata of Secrets only.
@@ -77,12 +71,9 @@ func (w *SnapshotWriter) read(ctx context.Context, site *corev1.ConfigMap, versi
 
 func judge(domain string, secret *corev1.Secret) reading {
 	r := reading{version: versionOf(secret)}
-	certificate := secret.Data[corev1.TLSCertKey]
-	if block, _ := pem.Decode(certificate); block != nil {
-		if leaf, err := x509.ParseCertificate(block.Bytes); err == nil {
-			r.notBefore, r.notAfter = leaf.NotBefore, leaf.NotAfter
-		}
+	leaf, what := pairLeaf(domain, secret.Data[corev1.TLSCertKey], secret.Data[corev1.TLSPrivateKeyKey])
+	if r.unusable = what; leaf != nil {
+		r.notBefore, r.notAfter = leaf.NotBefore, leaf.NotAfter
 	}
-	r.unusable = pairFault(domain, certificate, secret.Data[corev1.TLSPrivateKeyKey], r.notBefore)
 	return r
 }

@@ -128,6 +128,21 @@ func TestCertificateTurns(t *testing.T) {
 	}
 }
 
+// A ConfigMap under another name than its domain's is somebody's copy, and ends nothing.
+func TestACopyOfASiteIsNoSite(t *testing.T) {
+	w := newWorld(t)
+	w.addSite("one.example", "policy")
+	copied := func(name string, data map[string]string) {
+		w.must(w.api.Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: w.operator, Name: name, Labels: map[string]string{siteLabel: "true"}}, Data: data}))
+	}
+	copied("withdrawn", map[string]string{siteDomain: "one.example", siteWithdrawn: "true"})
+	copied("zealous", map[string]string{siteDomain: "one.example", sitePolicy: "another policy", siteNamespace: w.namespace, siteTLSSecret: "one.example"})
+	w.writeSnapshot()
+	if got := w.sites(w.snapshot.Dir); len(got) != 1 || got["one.example"].Policy != "policy" {
+		t.Errorf("%d sites, policy %q", len(got), got["one.example"].Policy)
+	}
+}
+
 // A directory that somebody else writes to, or that is lost, is made anew from what is stored.
 func TestSnapshotIsRepaired(t *testing.T) {
 	w := newWorld(t)

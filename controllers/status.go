@@ -105,6 +105,10 @@ func conditions(s *scope) map[string]condition {
 			all[section.kind] = judged(why, s.served(section.purpose, "the record is served"))
 		}
 	}
+	if s.md.Spec.MTASTS == nil && s.mtasts.withdrawing {
+		all[v1alpha1.ConditionMTASTSReady] = judged(s.blocked[v1alpha1.ConditionMTASTSReady], verdict{v1alpha1.ReasonWithdrawing,
+			"a policy with mode none is served and announced until the last sender has forgotten the ones before; status.mtaSTS.commitmentEnds says when, once every name server has its id"})
+	}
 	if c, there := all[v1alpha1.ConditionMTASTSReady]; there && c.status == metav1.ConditionTrue {
 		all[v1alpha1.ConditionMTASTSReady] = judged(s.mtasts.untold, s.mtasts.reserved(c.verdict))
 	}

@@ -113,6 +113,7 @@ func TestDecideHost(t *testing.T) {
 		"drift":                       {"A=1", "A=9", "A=1", Replace, "-A=9 +A=1", "A=1", ""},
 		"drift to a CNAME":            {"A=1", "CNAME=x", "A=1", Replace, "-CNAME=x | +A=1", "A=1", ""},
 		"drift to several":            {"A=1", "A=8 A=9", "A=1", Conflict, "", "", "A 8, A 9"},
+		"no drift beside a good one":  {"A=1 A=2", "A=2 A=9", "A=1", Conflict, "", "", "A 9"},
 		"no drift by an intent":       {"A=1", "A=9", "A=1?", Conflict, "", "", "A 9"},
 		"theirs came later":           {"A=1", "A=1 A=9", "A=1", Conflict, "", "A=1", "A 9"},
 		"theirs came later, new wish": {"A=2", "A=1 AAAA=::9", "A=1", Conflict, "", "A=1", "AAAA ::9"},

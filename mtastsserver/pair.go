@@ -69,9 +69,12 @@ func (s *site) parse() *parsedPair {
 	return &parsedPair{certificate: &pair}
 }
 
-// notAfterOf is when the certificate, the first in the PEM, expires; zero if it can't be read.
+// notAfterOf is when the certificate that is served, the first in the PEM, expires; zero if it can't be read.
 func notAfterOf(certificatePEM []byte) time.Time {
-	block, _ := pem.Decode(certificatePEM)
+	block, rest := pem.Decode(certificatePEM)
+	for block != nil && block.Type != "CERTIFICATE" { // as crypto/tls reads it
+		block, rest = pem.Decode(rest)
+	}
 	if block == nil {
 		return time.Time{}
 	}

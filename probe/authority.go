@@ -236,7 +236,7 @@ func parseEndpoint(text string, port uint16) (endpoint, error) {
 	}
 	if _, err := netip.ParseAddr(host); err != nil {
 		host = canonical(host)
-		if !isHostname(host) {
+		if !IsHostname(host) {
 			return endpoint{}, fmt.Errorf("name server %q: want a host name or an IP address, with an optional port", text)
 		}
 	}

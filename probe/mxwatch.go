@@ -11,9 +11,12 @@ import (
 const (
 	// daily is how often a host is asked that passes, less its jitter: every 20 to 24 hours.
 	daily = 24 * time.Hour
-	// retry is how soon a host is asked again that does not pass; each time it still does not, twice
-	// as late, up to daily.
+	// retry is how soon a host is asked again that does not pass. One that gives no answer is asked twice as
+	// late each time, up to daily; one that fails is not, as whoever mends it waits for the result.
 	retry = time.Hour
+	// longestWait is how long a host waits for its first probe before the answer is that there is none: a
+	// queue full of slow ones must not hold anybody up for ever.
+	longestWait = time.Hour
 	// soon is when to look again for a first result.
 	soon = 10 * time.Second
 	// maxWatched bounds the hosts that are remembered.
@@ -24,15 +27,14 @@ const (
 type MXSeen struct {
 	MXAnswer
 	At    time.Time // when it was seen; the zero time before the first result
-	Since time.Time // since when, without a break, the verdict is what it is
 	Again time.Time // when to look again: the result may be another then
 }
 
 // MXWatch remembers what was seen of MX hosts and has them probed when it is time, each once for
 // all domains that share it. What it knows is gone with the process.
 //
-// Look never waits. A host that passes is asked again daily; one that does not, after an hour, two,
-// four, up to a day. Who is not looked for is not asked.
+// Look never waits. A host that passes is asked again daily; one that fails, after an hour; one that gives
+// no answer, after an hour, two, four, up to a day. Who is not looked for is not asked.
 type MXWatch struct {
 	workers int
 	limit   int
@@ -50,8 +52,9 @@ type MXWatch struct {
 // watched is a host.
 type watched struct {
 	host   string
+	first  time.Time // when it was first looked for
 	seen   MXSeen
-	wait   time.Duration // between the last result, which did not pass, and the next; 0: it passed
+	wait   time.Duration // between the last result and the next, where it did not pass; 0: it passed
 	queued *list.Element
 	busy   bool
 }
@@ -65,7 +68,8 @@ func NewMXWatch(workers int, probe func(ctx context.Context, host string) MXAnsw
 }
 
 // Look returns at once what was last seen of host, and sees to it that a worker asks when it is time.
-// It is not known before the first result; then, only Again is set.
+// It is not known before the first result; then, only Again is set. A first result that is an hour late is an
+// answer by itself: that nothing could be found out.
 func (w *MXWatch) Look(host string) (seen MXSeen, known bool) {
 	host = canonical(host)
 	w.mu.Lock()
@@ -75,7 +79,7 @@ func (w *MXWatch) Look(host string) (seen MXSeen, known bool) {
 	if ok {
 		w.recent.MoveToFront(element)
 	} else {
-		element = w.recent.PushFront(&watched{host: host})
+		element = w.recent.PushFront(&watched{host: host, first: now})
 		w.hosts[host] = element
 		if w.recent.Len() > w.limit {
 			w.forget(w.recent.Back())
@@ -89,6 +93,10 @@ func (w *MXWatch) Look(host string) (seen MXSeen, known bool) {
 	seen = h.seen
 	if !now.Before(seen.Again) {
 		seen.Again = now.Add(soon)
+	}
+	if seen.At.IsZero() && now.Sub(h.first) >= longestWait {
+		seen.MXAnswer = MXAnswer{Host: host, Unresolved: "it has waited for an hour to be probed"}
+		return seen, true
 	}
 	return seen, !seen.At.IsZero()
 }
@@ -149,20 +157,17 @@ func (w *MXWatch) end(ctx context.Context, h *watched, answer MXAnswer) {
 		return
 	}
 	now := w.now()
-	before, _ := h.seen.Verdict()
-	verdict, _ := answer.Verdict()
-	since := now
-	if verdict == before && !h.seen.At.IsZero() {
-		since = h.seen.Since
-	}
 	wait := daily
-	if verdict == MXPass {
+	switch verdict, _ := answer.Verdict(); verdict {
+	case MXPass:
 		h.wait = 0
-	} else {
+	case MXFail:
+		h.wait, wait = retry, retry
+	default:
 		h.wait = min(max(2*h.wait, retry), daily)
 		wait = h.wait
 	}
-	h.seen = MXSeen{MXAnswer: answer, At: now, Since: since, Again: now.Add(wait - jitter(h.host, wait))}
+	h.seen = MXSeen{MXAnswer: answer, At: now, Again: now.Add(wait - jitter(h.host, wait))}
 }
 
 // jitter spreads hosts that were first asked together: each has, by the hash of its name, its share

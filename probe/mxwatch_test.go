@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -78,7 +79,7 @@ func TestMXWatchOnce(t *testing.T) {
 		close(w.gate)
 		synctest.Wait()
 		seen, known := w.Look(mx)
-		if verdict, _ := seen.Verdict(); !known || verdict != MXPass || seen.At != start || seen.Since != start || seen.Host != mx {
+		if verdict, _ := seen.Verdict(); !known || verdict != MXPass || seen.At != start || seen.Host != mx {
 			t.Errorf("got %+v, known %v", seen, known)
 		}
 		if n := w.count(mx); n != 1 {
@@ -87,15 +88,15 @@ func TestMXWatchOnce(t *testing.T) {
 	})
 }
 
-// A host that passes is asked daily, one that does not after hours that double; hosts have their own
-// moments.
+// A host that passes is asked daily, one that fails hourly, one without an answer after hours that double;
+// hosts have their own moments.
 func TestMXWatchAgain(t *testing.T) {
 	for title, tt := range map[string]struct {
 		outcome MXOutcome
 		hours   []time.Duration
 	}{
 		"passes":    {MXValid, []time.Duration{24, 24, 24}},
-		"fails":     {MXNoSTARTTLS, []time.Duration{1, 2, 4, 8, 16, 24, 24}},
+		"fails":     {MXNoSTARTTLS, []time.Duration{1, 1, 1}},
 		"is silent": {MXNoAnswer, []time.Duration{1, 2, 4, 8, 16, 24, 24}},
 	} {
 		t.Run(title, func(t *testing.T) {
@@ -155,19 +156,43 @@ func TestMXWatchChange(t *testing.T) {
 			return seen, verdict
 		}
 		passes, _ := turn(MXValid)
-		if still, _ := turn(MXValid); still.Since != passes.Since || !still.At.After(passes.At) {
-			t.Errorf("passes since %v, then %+v", passes.Since, still)
+		if still, _ := turn(MXValid); !still.At.After(passes.At) {
+			t.Errorf("passed %+v, then %+v", passes, still)
 		}
-		fails, verdict := turn(MXTLSFailed)
-		if verdict != MXFail || fails.Since != fails.At {
+		if fails, verdict := turn(MXTLSFailed); verdict != MXFail {
 			t.Errorf("%s, %+v", verdict, fails)
 		}
-		if still, _ := turn(MXTLSFailed); still.Since != fails.Since {
-			t.Errorf("fails since %v, then %+v", fails.Since, still)
-		}
+		turn(MXNoAnswer)
+		turn(MXNoAnswer)
 		turn(MXValid)
-		if again, _ := turn(MXNoAnswer); again.Again.Sub(again.At) > retry || again.Since != again.At {
+		if again, _ := turn(MXNoAnswer); again.Again.Sub(again.At) > retry {
 			t.Errorf("after a pass: %+v", again)
+		}
+	})
+}
+
+// Who gets no worker for an hour is not waited for any longer.
+func TestMXWatchQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := watchWorld(t, 1)
+		w.gate = make(chan struct{})
+		w.Look("tarpit.example")
+		synctest.Wait()
+		w.Look(mx)
+		time.Sleep(longestWait - time.Nanosecond)
+		if seen, known := w.Look(mx); known {
+			t.Errorf("before an hour is over: %+v", seen)
+		}
+		time.Sleep(time.Nanosecond)
+		seen, known := w.Look(mx)
+		if verdict, message := seen.Verdict(); !known || verdict != MXUnknown || !strings.Contains(message, "waited for an hour") {
+			t.Errorf("known %v, %s: %s", known, verdict, message)
+		}
+		close(w.gate)
+		synctest.Wait()
+		seen, known = w.Look(mx)
+		if verdict, _ := seen.Verdict(); !known || verdict != MXPass {
+			t.Errorf("after its probe: known %v, %+v", known, seen)
 		}
 	})
 }

@@ -32,9 +32,9 @@ func above(zone, name string) bool {
 	return zone != name && dns.IsSubDomain(dns.Fqdn(zone), dns.Fqdn(name))
 }
 
-// isHostname holds for names that can stand in a URL: letters, digits, hyphens
+// IsHostname holds for names that can stand in a URL: letters, digits, hyphens
 // and underscores in labels of 1 to 63 octets, 253 octets at most.
-func isHostname(name string) bool {
+func IsHostname(name string) bool {
 	if len(name) > 253 {
 		return false
 	}

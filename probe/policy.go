@@ -119,7 +119,7 @@ func (f *PolicyFetcher) FetchFrom(ctx context.Context, domain string, targets []
 
 func policyHost(domain string) (string, error) {
 	host := "mta-sts." + canonical(domain)
-	if !isHostname(host) {
+	if !IsHostname(host) {
 		return "", fmt.Errorf("%q is not a domain that can have an MTA-STS policy host", domain)
 	}
 	return host, nil

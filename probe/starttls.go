@@ -44,7 +44,7 @@ type STARTTLSProber struct {
 // Probe resolves host and asks each of its addresses.
 func (p *STARTTLSProber) Probe(ctx context.Context, host string) MXAnswer {
 	answer := MXAnswer{Host: canonical(host)}
-	if !isHostname(answer.Host) {
+	if !IsHostname(answer.Host) {
 		answer.Unresolved = "not a host name"
 		return answer
 	}

@@ -168,13 +168,14 @@ const (
 	ReasonAddressPending = "AddressPending"
 	// ReasonMXNotCovered: a live MX host is not covered by the policy: senders that hold it would not
 	// deliver there. Add the host to spec.mtaSTS.mx or remove the MX record. With mode enforce also: there is
-	// no live MX host. Publish the MX records first.
+	// no live MX host. Publish the MX records first. With any: more than 32 hosts, or what is no host name. Correct
+	// the MX records.
 	ReasonMXNotCovered = "MXNotCovered"
 	// ReasonMXNotSecure: a live MX host offers no STARTTLS with a certificate for its name, so mode enforce
 	// waits. Mend the host, or use mode: testing.
 	ReasonMXNotSecure = "MXNotSecure"
 	// ReasonProbeUnavailable: it can't be seen from here whether the MX hosts offer STARTTLS. Mode enforce
-	// waits for a day, and then goes on without. Open the way to port 25, or use --starttls-probe=off.
+	// waits for a day, and then goes on without, but never before the first probe. Open the way to port 25, or use --starttls-probe=off.
 	ReasonProbeUnavailable = "ProbeUnavailable"
 	// ReasonMailAtRisk: by the policy in force senders do not deliver to a live MX host. Do what the message
 	// says at once.
@@ -185,7 +186,7 @@ const (
 	ReasonNotReachableFromHere = "NotReachableFromHere"
 	// ReasonWithdrawing: a record, a policy or the keys are being withdrawn and must stay until those who
 	// hold it, or the DMARC policy that relied on them, have forgotten it. Wait; for a policy status
-	// says until when.
+	// says until when. Beside MTASTSReady=True: spec has no mtaSTS any more, and mode none is served.
 	ReasonWithdrawing = "Withdrawing"
 
 	// ReasonCompliant: every control of the baseline passes. Nothing to do.

@@ -41,17 +41,14 @@ import (
 
 // managerFlags are the installation's configuration.
 type managerFlags struct {
-	kubeconfig   string
-	namespace    string
+	clusterFlags
 	ownerID      string
-	snapshotDir  string
 	resolvers    string
 	allowPrivate string
 	policyRoots  string
 	policyPort   uint
 	service      string
 	address      string
-	plain        bool
 	trust        bool
 	starttls     string
 	smtpPort     uint
@@ -63,8 +60,6 @@ type managerFlags struct {
 	workers      int
 	ambient      bool
 	leaderElect  bool
-	metrics      string
-	health       string
 }
 
 // readyKeys is how many rsa keys are kept in stock: a tenth of a second and more each, so that a few
@@ -78,17 +73,14 @@ func parseManagerFlags(args []string, stderr io.Writer) (managerFlags, error) {
 	var f managerFlags
 	set := flag.NewFlagSet("maildomain manager", flag.ContinueOnError)
 	set.SetOutput(stderr)
-	set.StringVar(&f.kubeconfig, "kubeconfig", os.Getenv("KUBECONFIG"), "kubeconfig `file`; empty: the cluster that this runs in")
-	set.StringVar(&f.namespace, "namespace", os.Getenv("POD_NAMESPACE"), "the operator's own `namespace`: claims, and the Secrets of ClusterDNSProviders")
+	f.register(set)
 	set.StringVar(&f.ownerID, "owner-id", "", "`id` of this installation in registry records; another one makes every claim another's, so never change it")
-	set.StringVar(&f.snapshotDir, "snapshot-dir", "", "`directory` that mta-sts serves from; empty: none is written")
 	set.StringVar(&f.resolvers, "resolver", "", "recursive resolvers, `host:port` with commas between them; empty: those of /etc/resolv.conf")
 	set.StringVar(&f.allowPrivate, "allow-private-targets", "", "`networks` such as 10.0.0.0/8, with commas between them, that users' name servers and policy hosts may be in although they are not public")
 	set.StringVar(&f.policyRoots, "mta-sts-roots", "", "PEM `file` of the authorities that certificates of policy hosts and MX hosts are verified with; empty: the host's")
 	set.UintVar(&f.policyPort, "mta-sts-port", 443, "`port` of policy hosts; any other is for trials, as senders use 443")
 	set.StringVar(&f.service, "mta-sts-service", "", "`Service` in the operator's namespace that leads to the replicas which serve policies: each is asked before a policy is announced, and mta-sts.<domain> leads to its load balancer; empty: none is, and a human has the names lead there")
 	set.StringVar(&f.address, "mta-sts-address", "", "where mta-sts.<domain> leads instead of to the load balancer of --mta-sts-service: one host `name`, or addresses with commas between them")
-	set.BoolVar(&f.plain, "mta-sts-plain", false, "the replicas of --mta-sts-service serve HTTP, behind an Ingress that ends TLS")
 	set.BoolVar(&f.trust, "mta-sts-trust-replicas", false, "announce what every replica of --mta-sts-service serves, also where no public address of the policy host can be reached from here")
 	set.StringVar(&f.starttls, "starttls-probe", "on", "on: probe the hosts of MX records before mode enforce is announced, and once a day; off: don't")
 	set.UintVar(&f.smtpPort, "smtp-port", 25, "`port` of MX hosts; any other is for trials")
@@ -101,8 +93,6 @@ func parseManagerFlags(args []string, stderr io.Writer) (managerFlags, error) {
 	set.BoolVar(&f.ambient, "ambient-credentials", false, "let ClusterDNSProviders of Route 53 without keys use the identity that this process has at AWS")
 	set.IntVar(&f.workers, "workers", 8, "`number` of MailDomains that are worked on at the same time")
 	set.BoolVar(&f.leaderElect, "leader-elect", false, "of several replicas let one write")
-	set.StringVar(&f.metrics, "metrics-listen", "0", "`address` of the metrics; 0: none")
-	set.StringVar(&f.health, "health-listen", "0", "`address` of /healthz and /readyz; 0: none")
 	if err := set.Parse(args); err != nil {
 		return f, err
 	}
@@ -110,13 +100,13 @@ func parseManagerFlags(args []string, stderr io.Writer) (managerFlags, error) {
 	case set.NArg() > 0:
 		return f, fmt.Errorf("unexpected argument %q", set.Arg(0))
 	case f.namespace == "":
-		return f, errors.New("--namespace is empty: name the operator's own namespace")
+		return f, errNoNamespace
 	case f.ownerID == "" || strings.ContainsAny(f.ownerID, "; \t\"\\"):
 		return f, errors.New("--owner-id must be a name for this installation without spaces, quotes and semicolons, such as production-eu")
 	case f.starttls != "on" && f.starttls != "off":
 		return f, fmt.Errorf("--starttls-probe is %q, want on or off", f.starttls)
-	case f.service == "" && (f.trust || f.plain):
-		return f, errors.New("--mta-sts-trust-replicas and --mta-sts-plain speak of the replicas of --mta-sts-service, which is empty")
+	case f.service == "" && f.trust:
+		return f, errors.New("--mta-sts-trust-replicas speaks of the replicas of --mta-sts-service, which is empty")
 	}
 	for name, port := range map[string]uint{"mta-sts-port": f.policyPort, "authoritative-port": f.dnsPort, "smtp-port": f.smtpPort} {
 		if port == 0 || port > 65535 {
@@ -188,6 +178,9 @@ func manager(ctx context.Context, args []string, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if err := addChecks(mgr); err != nil {
+		return err
+	}
 	resolver := probe.NewResolver(resolvers, 0)
 	pool := keys.NewPool(max(1, goruntime.GOMAXPROCS(0)-1), readyKeys, keys.Generate)
 	if err := mgr.Add(pool); err != nil {
@@ -209,6 +202,7 @@ func manager(ctx context.Context, args []string, stderr io.Writer) error {
 		PolicyService: f.service,
 		PolicyAddress: policyAddress,
 		Replicas:      &probe.PolicyFetcher{Roots: roots, Plain: f.plain, AllowPrivate: func(netip.Addr) bool { return true }},
+		Plain:         f.plain,
 		TrustReplicas: f.trust,
 
 		Namespace:    f.namespace,
@@ -231,7 +225,7 @@ func manager(ctx context.Context, args []string, stderr io.Writer) error {
 		reconciler.MX = watch
 	}
 	if f.snapshotDir != "" {
-		writer := &controllers.SnapshotWriter{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: clock.RealClock{}, Namespace: f.namespace, Dir: filepath.Clean(f.snapshotDir)}
+		writer := &controllers.SnapshotWriter{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: clock.RealClock{}, Namespace: f.namespace, Dir: filepath.Clean(f.snapshotDir), Plain: f.plain}
 		if err := writer.SetupWithManager(mgr, controller.Options{}); err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"time"
 
 	"github.com/maildomain/maildomain-operator/mtastsserver"
 )
@@ -20,6 +21,7 @@ func mtaSTS(ctx context.Context, args []string, stderr io.Writer) error {
 	set.StringVar(&options.HealthListen, "health-listen", "", "`address` of /healthz, /readyz and /metrics, plain HTTP; empty: none")
 	set.BoolVar(&options.Plain, "plain", false, "serve HTTP, behind an Ingress or a Gateway that ends TLS")
 	set.BoolVar(&options.AccessLog, "access-log", false, "log a line for each request")
+	set.DurationVar(&options.Patience, "client-timeout", 5*time.Second, "`time` that a client may take for the TLS handshake, and then for the header of its request; after five times this a connection over TLS is closed in any case")
 	set.IntVar(&options.MaxConnections, "max-connections", 2048, "`number` of connections at the policy port; more wait")
 	switch err := set.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
@@ -30,6 +32,8 @@ func mtaSTS(ctx context.Context, args []string, stderr io.Writer) error {
 		return fmt.Errorf("unexpected argument %q", set.Arg(0))
 	case options.Dir == "":
 		return errors.New("--dir is empty: name the directory that the manager writes the snapshot to")
+	case options.Patience <= 0:
+		return errors.New("--client-timeout must be more than 0")
 	case options.MaxConnections < 1:
 		return errors.New("--max-connections must be at least 1")
 	}

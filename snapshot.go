@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"path/filepath"
 
 	"github.com/go-logr/logr"
@@ -29,13 +28,10 @@ import (
 // snapshot is what a replica of the policy server needs beside it when the manager is elsewhere: it
 // reads the cluster and writes to its directory only.
 func snapshot(ctx context.Context, args []string, stderr io.Writer) error {
-	var kubeconfig, namespace, dir, metrics string
+	var f clusterFlags
 	set := flag.NewFlagSet("maildomain snapshot", flag.ContinueOnError)
 	set.SetOutput(stderr)
-	set.StringVar(&kubeconfig, "kubeconfig", os.Getenv("KUBECONFIG"), "kubeconfig `file`; empty: the cluster that this runs in")
-	set.StringVar(&namespace, "namespace", os.Getenv("POD_NAMESPACE"), "the operator's own `namespace`")
-	set.StringVar(&dir, "snapshot-dir", "", "`directory` that mta-sts serves from")
-	set.StringVar(&metrics, "metrics-listen", "0", "`address` of the metrics; 0: none")
+	f.register(set)
 	switch err := set.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		return nil
@@ -43,13 +39,13 @@ func snapshot(ctx context.Context, args []string, stderr io.Writer) error {
 		return err
 	case set.NArg() > 0:
 		return fmt.Errorf("unexpected argument %q", set.Arg(0))
-	case namespace == "":
-		return errors.New("--namespace is empty: name the operator's own namespace")
-	case dir == "":
+	case f.namespace == "":
+		return errNoNamespace
+	case f.snapshotDir == "":
 		return errors.New("--snapshot-dir is empty: name the directory that mta-sts serves from")
 	}
 	ctrl.SetLogger(logr.FromSlogHandler(slog.NewTextHandler(stderr, nil)))
-	cluster, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	cluster, err := clientcmd.BuildConfigFromFlags("", f.kubeconfig)
 	if err != nil {
 		return fmt.Errorf("reaching the cluster: %w", err)
 	}
@@ -64,17 +60,22 @@ func snapshot(ctx context.Context, args []string, stderr io.Writer) error {
 		Scheme:         clientgoscheme.Scheme,
 		MapperProvider: mapper,
 		Logger:         log.Log,
-		Metrics:        server.Options{BindAddress: metrics},
+		Metrics:        server.Options{BindAddress: f.metrics},
 		Controller:     patient,
+
+		HealthProbeBindAddress: f.health,
 		Cache: cache.Options{ByObject: map[client.Object]cache.ByObject{
-			&corev1.ConfigMap{}: {Namespaces: map[string]cache.Config{namespace: {}}},
+			&corev1.ConfigMap{}: {Namespaces: map[string]cache.Config{f.namespace: {}}},
 			&corev1.Secret{}:    {Transform: bareMetadata},
 		}},
 	})
 	if err != nil {
 		return err
 	}
-	writer := &controllers.SnapshotWriter{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: clock.RealClock{}, Namespace: namespace, Dir: filepath.Clean(dir)}
+	if err := addChecks(mgr); err != nil {
+		return err
+	}
+	writer := &controllers.SnapshotWriter{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: clock.RealClock{}, Namespace: f.namespace, Dir: filepath.Clean(f.snapshotDir), Plain: f.plain}
 	if err := writer.SetupWithManager(mgr, controller.Options{}); err != nil {
 		return err
 	}

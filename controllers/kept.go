@@ -20,8 +20,11 @@ import (
 // Certificates gives the certificate and key that are served for a domain now; none: nil.
 type Certificates func(domain string) (certificate, key []byte)
 
-// keepCertificate keeps a copy if a policy is served for the domain.
+// keepCertificate keeps a copy if a policy is served for the domain with one.
 func (r *Reconciler) keepCertificate(ctx context.Context, s *scope) error {
+	if r.Plain {
+		return nil
+	}
 	policy, _ := s.site.served()
 	if s.site.config == nil {
 		var err error

@@ -215,8 +215,12 @@ func (r *Reconciler) withdrawn(ctx context.Context, s *scope, slot records.Slot)
 	return slices.ContainsFunc(seen.answers, proves) && !slices.ContainsFunc(seen.values(), slot.Is)
 }
 
-// certificate says whether the TLS Secret holds what the policy host needs.
+// certificate says whether the TLS Secret holds what the policy host needs. In plain mode that is an Ingress's
+// business, and what the world gets from it is seen by asking the public name.
 func (r *Reconciler) certificate(ctx context.Context, s *scope) verdict {
+	if r.Plain {
+		return verdict{}
+	}
 	name := s.md.TLSSecretName()
 	bad := func(what string) verdict {
 		return verdict{v1alpha1.ReasonCertificateNotReady, fmt.Sprintf("Secret %s: %s: issue a certificate for mta-sts.%s", name, what, s.md.Spec.Domain)}

@@ -39,6 +39,9 @@ type Reconciler struct {
 	// PolicyAddress is where mta-sts.<domain> should lead with spec.mtaSTS.address.type Auto. Empty: to the
 	// load balancer of PolicyService, or, without that, where a human has it lead.
 	PolicyAddress dnsprovider.Targets
+	// Plain says that policies are served over HTTP, and that what ends TLS in front of them holds the
+	// certificates: none is asked for, or kept. The public name is asked over HTTPS all the same.
+	Plain bool
 	// TrustReplicas has a policy announced that every replica serves, also where the public name can't be
 	// reached from here.
 	TrustReplicas bool

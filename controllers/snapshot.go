@@ -31,6 +31,8 @@ type SnapshotWriter struct {
 	Clock     clock.PassiveClock
 	Namespace string
 	Dir       string
+	// Plain leaves certificates out: what ends TLS in front of the policy server has them. No Secret is read.
+	Plain bool
 
 	mu       sync.Mutex
 	writer   *mtastsserver.Writer // nil: to be opened
@@ -110,8 +112,10 @@ func (w *SnapshotWriter) current(configs []corev1.ConfigMap) []*corev1.ConfigMap
 			delete(w.sites, domain)
 		case site.Data[sitePolicy] != "":
 			sites = append(sites, site)
-			for _, secret := range secretsOf(site) {
-				watched[secret] = true
+			if !w.Plain {
+				for _, secret := range secretsOf(site) {
+					watched[secret] = true
+				}
 			}
 			if w.sites[domain] == nil {
 				w.sites[domain] = &written{}
@@ -153,6 +157,9 @@ func (w *SnapshotWriter) give(ctx context.Context, sites []*corev1.ConfigMap) (u
 
 // better returns the Secret whose certificate is to be served in place of the one that is; nil: none.
 func (w *SnapshotWriter) better(ctx context.Context, site *corev1.ConfigMap, state *written, now time.Time) (*corev1.Secret, error) {
+	if w.Plain {
+		return nil, nil
+	}
 	for i, name := range secretsOf(site) {
 		found := &state.found[i]
 		version, err := w.version(ctx, name)
@@ -194,6 +201,8 @@ func (w *SnapshotWriter) put(domain, policy string, state *written, secret *core
 		return nil
 	}
 	switch {
+	case w.Plain:
+		return w.writer.Put(site)
 	case secret != nil:
 		if err := w.writer.Put(site); err != nil {
 			return err
@@ -249,7 +258,7 @@ func (w *SnapshotWriter) complain(ctx context.Context, sites []*corev1.ConfigMap
 		switch what := state.found[0].fault(now); {
 		case state.unfit != nil:
 			faults[domain] = state.unfit.Error()
-		case what != "" && state.found[1].fault(now) != "":
+		case !w.Plain && what != "" && state.found[1].fault(now) != "":
 			faults[domain] = fmt.Sprintf("Secret %s/%s: %s", site.Data[siteNamespace], site.Data[siteTLSSecret], what)
 		}
 		if what := faults[domain]; what != "" && w.faults[domain] != what {

@@ -38,13 +38,15 @@ func (w *SnapshotWriter) SetupWithManager(mgr ctrl.Manager, options controller.O
 		queue.Add(w.request())
 		return nil
 	})
-	return ctrl.NewControllerManagedBy(mgr).
+	b := ctrl.NewControllerManagedBy(mgr).
 		Named("mta-sts-snapshot").
 		Watches(&corev1.ConfigMap{}, w.soon(), builder.WithPredicates(sitesIn(w.Namespace))).
-		WatchesMetadata(&corev1.Secret{}, w.soon(), builder.WithPredicates(named)).
 		WatchesRawSource(atStart).
-		WithOptions(options).
-		Complete(w)
+		WithOptions(options)
+	if !w.Plain { // else the process needs no right to Secrets
+		b = b.WatchesMetadata(&corev1.Secret{}, w.soon(), builder.WithPredicates(named))
+	}
+	return b.Complete(w)
 }
 
 // soon has one snapshot written for all the changes of half a second: of several times for a

@@ -238,12 +238,16 @@ func (w *world) servePolicies() {
 // serve runs a policy server over a directory, and returns its port.
 func (w *world) serve(dir string) uint16 {
 	w.t.Helper()
-	w.must(mtastsserver.WriteSnapshot(dir, nil))
+	return w.serveWith(mtastsserver.Options{Dir: dir})
+}
+
+func (w *world) serveWith(o mtastsserver.Options) uint16 {
+	w.t.Helper()
+	w.must(mtastsserver.WriteSnapshot(o.Dir, nil))
 	opened, ended := make(chan net.Addr, 1), make(chan error, 1)
 	ctx, cancel := context.WithCancel(context.Background())
-	go func() {
-		ended <- mtastsserver.Run(ctx, mtastsserver.Options{Dir: dir, Listen: "127.0.0.1:0", Poll: 20 * time.Millisecond, Opened: func(_ mtastsserver.Port, a net.Addr) { opened <- a }})
-	}()
+	o.Listen, o.Poll, o.Opened = "127.0.0.1:0", 20*time.Millisecond, func(_ mtastsserver.Port, a net.Addr) { opened <- a }
+	go func() { ended <- mtastsserver.Run(ctx, o) }()
 	w.t.Cleanup(func() {
 		cancel()
 		if err := <-ended; err != nil {

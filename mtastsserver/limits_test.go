@@ -9,7 +9,9 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -141,41 +143,114 @@ func request(n int) http2.HeadersFrameParam {
 	return http2.HeadersFrameParam{StreamID: uint32(2*n + 1), BlockFragment: block, EndStream: true, EndHeaders: true}
 }
 
-// Floods that take every connection, and come back for each one that is closed, keep nobody out:
-// every one of them is closed, whatever it does.
+// pipes is a listener whose connections stay in this process, so that time can be the test's own.
+type pipes struct {
+	accepts chan net.Conn
+	closed  chan struct{}
+	close   sync.Once
+}
+
+func newPipes() *pipes { return &pipes{accepts: make(chan net.Conn), closed: make(chan struct{})} }
+
+func (p *pipes) dial() (net.Conn, error) {
+	ours, theirs := net.Pipe()
+	select {
+	case p.accepts <- theirs:
+		return ours, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+// Accept implements net.Listener.
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case conn := <-p.accepts:
+		return conn, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close implements net.Listener.
+func (p *pipes) Close() error {
+	p.close.Do(func() { close(p.closed) })
+	return nil
+}
+
+// Addr implements net.Listener.
+func (p *pipes) Addr() net.Addr { return &net.TCPAddr{} }
+
+// Floods that take every connection keep nobody out for longer than a connection may live: every one of
+// them is closed by then, whatever it does. The clock stands still while anybody works, so that this is
+// true to the moment, however slow the machine is.
 func TestFloodsAreTimedOut(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, []Site{secureSite(t, "example.com", "x")})
+	snapshot, err := LoadSnapshot(dir)
+	must(t, err)
 	const connections = 4
 	for title, flood := range floods {
 		t.Run(title, func(t *testing.T) {
-			t.Parallel()
-			r := start(t, Options{Dir: dir, MaxConnections: connections, Patience: 300 * time.Millisecond})
-			r.waitOpen(t)
-			ended := make(chan struct{}, connections)
-			for range connections {
-				conn, err := net.Dial("tcp", r.policy)
-				if err != nil {
-					t.Fatal(err)
+			synctest.Test(t, func(t *testing.T) {
+				o := Options{MaxConnections: connections, Patience: 300 * time.Millisecond}
+				policies := NewServer(nil)
+				policies.Use(snapshot)
+				listener, server := newPipes(), o.policy(policies)
+				served := make(chan error, 1)
+				go func() { served <- o.serveOn(listener, server) }()
+				began := time.Now()
+				var clients sync.WaitGroup
+				for range connections {
+					conn, err := listener.dial()
+					must(t, err)
+					giveUp := time.AfterFunc(3*o.lifetime(), func() {
+						t.Error("a connection is held for ever")
+						_ = conn.Close()
+					})
+					clients.Go(func() {
+						_ = flood(conn)
+						_ = conn.Close()
+						giveUp.Stop()
+					})
 				}
-				t.Cleanup(func() { conn.Close() })
-				go func() {
-					_ = flood(conn)
-					ended <- struct{}{}
-				}()
-			}
-			for range connections {
-				select {
-				case <-ended:
-				case <-time.After(patience):
-					t.Fatal("a connection is held for ever")
+				// One more is accepted when the first of them is closed.
+				got := overPipes(t, listener)
+				if waited := time.Since(began); got != "x" || waited > o.lifetime() {
+					t.Errorf("somebody else gets %q after %v", got, waited)
 				}
-			}
-			if got := r.fetch(t, "example.com"); got != "x" {
-				t.Errorf("somebody else gets %q", got)
-			}
+				clients.Wait()
+				if held := time.Since(began); held > 2*o.lifetime() { // writes to a dead connection, and the farewell
+					t.Errorf("the last connection is held for %v, want %v at most", held, o.lifetime())
+				}
+				_ = server.Close()
+				if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+					t.Error(err)
+				}
+				time.Sleep(time.Minute) // of the test's own: both ends give up saying goodbye
+			})
 		})
 	}
+}
+
+// overPipes gets the policy as a sender would, or says what it got.
+func overPipes(t *testing.T, listener *pipes) string {
+	t.Helper()
+	transport := &http.Transport{
+		DialContext:       func(context.Context, string, string) (net.Conn, error) { return listener.dial() },
+		TLSClientConfig:   &tls.Config{ServerName: floodHost, InsecureSkipVerify: true},
+		DisableKeepAlives: true,
+	}
+	response, err := (&http.Client{Transport: transport}).Get("https://" + floodHost + policyPath)
+	if err != nil {
+		return err.Error()
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		return err.Error()
+	}
+	return string(body)
 }
 
 // What HTTP/2 clients are told that they may do.

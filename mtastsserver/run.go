@@ -89,13 +89,8 @@ func (o Options) serve(ctx context.Context, port Port, address string, server *h
 	if o.Opened != nil {
 		o.Opened(port, listener.Addr())
 	}
-	listener = netutil.LimitListener(listener, cmp.Or(o.MaxConnections, 2048))
 	ended := make(chan error, 1)
-	if server.TLSConfig != nil {
-		go func() { ended <- server.ServeTLS(mortal{listener, o.lifetime()}, "", "") }()
-	} else {
-		go func() { ended <- server.Serve(listener) }()
-	}
+	go func() { ended <- o.serveOn(listener, server) }()
 	select {
 	case err := <-ended:
 		return fmt.Errorf("the %s port: %w", port, err)
@@ -110,4 +105,13 @@ func (o Options) serve(ctx context.Context, port Port, address string, server *h
 		return fmt.Errorf("the %s port: %w", port, err)
 	}
 	return nil
+}
+
+// serveOn serves the connections of a listener, which are bounded in number and, over TLS, in time.
+func (o Options) serveOn(listener net.Listener, server *http.Server) error {
+	listener = netutil.LimitListener(listener, cmp.Or(o.MaxConnections, 2048))
+	if server.TLSConfig == nil {
+		return server.Serve(listener)
+	}
+	return server.ServeTLS(mortal{listener, o.lifetime()}, "", "")
 }

@@ -47,8 +47,11 @@ func (k *kept) ask(q question, ask func() (*dns.Msg, error)) (*dns.Msg, error) {
 }
 
 // Exists reports whether DNS knows the name: that the answer is not NXDOMAIN (RFC 2308 §2.1). What
-// stands there, or below, does not matter (RFC 8020). It asks for TXT.
+// stands there, or below, does not matter (RFC 8020); but aliases must end somewhere. It asks for TXT.
 func (r *Resolver) Exists(ctx context.Context, name string) (bool, error) {
+	if _, err := r.lookup(ctx, name, dns.TypeTXT); err == nil || !isNotFound(err) {
+		return err == nil, err
+	}
 	name = canonical(name)
 	msg, err := r.ask(ctx, name, dns.TypeTXT)
 	if err != nil {

@@ -42,13 +42,16 @@ func TestExists(t *testing.T) {
 		"gone.com TXT":     {ra: true, code: dns.RcodeNameError},
 		"dangling.com TXT": {ra: true, code: dns.RcodeNameError, answer: []string{"dangling.com. 60 CNAME gone.com."}},
 		"broken.com TXT":   {code: dns.RcodeServerFailure},
+		"circle.com TXT":   {ra: true, answer: []string{"circle.com. 60 CNAME circle.com."}},
 	}).resolver()
 	for name, want := range map[string]bool{"here.com": true, "other.com": true, "gone.com": false, "dangling.com": true} {
 		if got, err := r.Exists(t.Context(), name); got != want || err != nil {
 			t.Errorf("%s: %v, %v; want %v", name, got, err, want)
 		}
 	}
-	if _, err := r.Exists(t.Context(), "broken.com"); err == nil {
-		t.Error("SERVFAIL is an answer")
+	for _, name := range []string{"broken.com", "circle.com"} {
+		if _, err := r.Exists(t.Context(), name); err == nil {
+			t.Errorf("%s: that is an answer", name)
+		}
 	}
 }

@@ -1,46 +1,54 @@
 // Command maildomain is the operator: `maildomain manager` keeps MailDomains true, and
-// `maildomain mta-sts` serves their MTA-STS policies beside it.
+// `maildomain mta-sts` serves their MTA-STS policies beside it. And it is a command line that needs no
+// cluster: package cli.
 package main
 
 import (
 	"context"
+	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/maildomain/maildomain-operator/cli"
 )
-
-const usage = `usage: maildomain <command> [flags]
-
-  manager   publish, rotate, serve and prove what MailDomains state
-  mta-sts   serve MTA-STS policies over HTTPS from the manager's snapshot
-  snapshot  write that snapshot and nothing else, for policy servers apart from the manager
-
-"maildomain <command> -h" lists the flags.
-`
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stderr); err != nil {
-		fmt.Fprintln(os.Stderr, "maildomain:", err)
-		stop()
-		os.Exit(1)
-	}
+	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
 }
 
-func run(ctx context.Context, args []string, stderr io.Writer) error {
-	if len(args) > 0 {
-		switch args[0] {
-		case "manager":
-			return manager(ctx, args[1:], stderr)
-		case "mta-sts":
-			return mtaSTS(ctx, args[1:], stderr)
-		case "snapshot":
-			return snapshot(ctx, args[1:], stderr)
-		}
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	env := cli.Env{Stdin: stdin, Stdout: stdout, Stderr: stderr, Now: time.Now}
+	return cli.Run(ctx, env, args,
+		service("manager", "Publish, rotate, serve and prove what MailDomains state", manager, stderr),
+		service("mta-sts", "Serve MTA-STS policies over HTTPS from the manager's snapshot", mtaSTS, stderr),
+		service("snapshot", "Write that snapshot and nothing else, for policy servers apart from the manager", snapshot, stderr),
+	)
+}
+
+// service is a command that runs until it is stopped. It reads its flags by itself, and lists them with
+// -h.
+func service(name, short string, serve func(context.Context, []string, io.Writer) error, stderr io.Writer) *cobra.Command {
+	return &cobra.Command{
+		Use:                name,
+		Short:              short,
+		DisableFlagParsing: true,
+		RunE: func(c *cobra.Command, args []string) error {
+			err := serve(c.Context(), args, stderr)
+			if err == nil || errors.Is(err, flag.ErrHelp) {
+				return nil
+			}
+			return cli.Failed{Err: fmt.Errorf("%s: %w", name, err)}
+		},
 	}
-	_, _ = io.WriteString(stderr, usage)
-	return fmt.Errorf("no such command: want manager, mta-sts or snapshot")
 }

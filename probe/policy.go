@@ -30,6 +30,8 @@ const (
 	defaultPolicyTimeout = 10 * time.Second
 
 	policyPath = "/.well-known/mta-sts.txt"
+
+	wrongMediaType = "the media type is not text/plain"
 )
 
 // PolicyOutcome is what one address had to say when asked for a policy.
@@ -50,6 +52,9 @@ type PolicyResult struct {
 	Outcome PolicyOutcome
 	Detail  string // why it is not Served, in stable words that quote nothing remote; else empty
 	Body    string // of a Served policy, as it came; a remote text, to be parsed, not shown
+	// Mislabelled is what came as another media type than text/plain, where nothing else is wrong.
+	// Senders need not take it, and some do.
+	Mislabelled string
 }
 
 // PolicyAnswer is what the world gets as the policy of one domain.
@@ -166,7 +171,8 @@ func (f *PolicyFetcher) fetch(ctx context.Context, host string, target netip.Add
 		return result
 	}
 	defer response.Body.Close()
-	if result.Detail = unacceptable(response); result.Detail != "" {
+	result.Detail = unacceptable(response)
+	if result.Detail != "" && result.Detail != wrongMediaType {
 		result.Outcome = PolicyBadResponse
 		return result
 	}
@@ -176,6 +182,8 @@ func (f *PolicyFetcher) fetch(ctx context.Context, host string, target netip.Add
 		result.Outcome, result.Detail = PolicyNoAnswer, "the answer broke off"
 	case len(body) > maxPolicySize:
 		result.Outcome, result.Detail = PolicyBadResponse, "the policy is larger than 64 KiB"
+	case result.Detail != "":
+		result.Outcome, result.Mislabelled = PolicyBadResponse, string(body)
 	default:
 		result.Outcome, result.Body = PolicyServed, string(body)
 	}
@@ -202,7 +210,7 @@ func unacceptable(response *http.Response) string {
 	}
 	media, _, err := mime.ParseMediaType(response.Header.Get("Content-Type"))
 	if (err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter)) || media != "text/plain" {
-		return "the media type is not text/plain"
+		return wrongMediaType
 	}
 	return ""
 }

@@ -177,6 +177,9 @@ func TestFetchPolicy(t *testing.T) {
 			f := &PolicyFetcher{Roots: ca.pool, Timeout: patience, AllowPrivate: loopback}
 			got, err := f.FetchFrom(t.Context(), "Example.com.", []netip.AddrPort{addr})
 			want := PolicyAnswer{Host: "mta-sts.example.com", Results: []PolicyResult{{Addr: addr, Outcome: tt.outcome, Detail: tt.detail, Body: tt.body}}}
+			if tt.detail == "the media type is not text/plain" {
+				want.Results[0].Mislabelled = policy
+			}
 			if diff := cmp.Diff(want, got, addressesByValue); diff != "" || err != nil {
 				t.Errorf("error %v: %s", err, diff)
 			}

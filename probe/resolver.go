@@ -17,8 +17,8 @@ import (
 // maxChain bounds how many aliases a lookup follows.
 const maxChain = 16
 
-// Resolver asks recursive resolvers that the operator trusts. It has no cache:
-// what it returns is what the resolver says now.
+// Resolver asks recursive resolvers that the operator trusts. It has no cache,
+// unless it comes from Once: what it returns is what the resolver says now.
 //
 // Its lookups have the shape of *net.Resolver's and return *net.DNSError:
 // IsNotFound when the name or the record type does not exist, otherwise
@@ -28,6 +28,7 @@ const maxChain = 16
 type Resolver struct {
 	servers []string
 	exchanger
+	kept *kept // of Once; nil: nothing is kept
 }
 
 // NewResolver uses servers ("host:port", or a bare address for port 53) in the
@@ -174,6 +175,13 @@ func (r *Resolver) ask(ctx context.Context, name string, rrtype uint16) (*dns.Ms
 	if _, ok := dns.IsDomainName(name); !ok {
 		return nil, &net.DNSError{Err: "not a domain name", Name: name}
 	}
+	if r.kept != nil {
+		return r.kept.ask(question{name, rrtype}, func() (*dns.Msg, error) { return r.askServers(ctx, name, rrtype) })
+	}
+	return r.askServers(ctx, name, rrtype)
+}
+
+func (r *Resolver) askServers(ctx context.Context, name string, rrtype uint16) (*dns.Msg, error) {
 	failure := &net.DNSError{Err: "no resolver is configured", Name: name, IsTemporary: true}
 	for i, server := range r.servers {
 		msg, err := r.exchange(ctx, server, newQuery(name, rrtype, true))

@@ -1,0 +1,158 @@
+package cli
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"sync"
+
+	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema"
+	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/cel"
+	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/listtype"
+	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/pruning"
+	"k8s.io/apiextensions-apiserver/pkg/apiserver/validation"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	"sigs.k8s.io/yaml"
+
+	"github.com/maildomain/maildomain-operator/api/v1alpha1"
+	"github.com/maildomain/maildomain-operator/config/crd"
+	"github.com/maildomain/maildomain-operator/mailauth/lint"
+)
+
+// manifestRules are what is judged of a manifest before its records are: docs/cli.md has them.
+var manifestRules = lint.Table{
+	lint.NewRule("MANIFEST-SYNTAX", lint.Error, "the document can't be read", "correct the YAML", "YAML 1.2"),
+	lint.NewRule("MANIFEST-UNKNOWN-FIELD", lint.Error, "a field that the API does not have", "correct or remove it: kubectl refuses it, and what applies it otherwise drops it", "the CustomResourceDefinition"),
+	lint.NewRule("MANIFEST-INVALID", lint.Error, "the API server would refuse the object", "correct the field", "the CustomResourceDefinition"),
+}
+
+// maxManifest bounds what is read of one file or of standard input.
+const maxManifest = 16 << 20
+
+// manifest is one document of a file.
+type manifest struct {
+	object unstructured.Unstructured
+	err    error // why it can't be read
+}
+
+// readManifests reads the documents of a file; empty ones are left out.
+func readManifests(r io.Reader) (list []manifest, err error) {
+	content, err := io.ReadAll(io.LimitReader(r, maxManifest+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(content) > maxManifest {
+		return nil, fmt.Errorf("larger than %d MiB", maxManifest>>20)
+	}
+	reader := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(content)))
+	for {
+		text, err := reader.Read()
+		if errors.Is(err, io.EOF) {
+			return list, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		var m manifest
+		var value any
+		if value, m.err = decode(text); m.err == nil {
+			switch object := value.(type) {
+			case nil:
+				continue
+			case map[string]any:
+				m.object.Object = object
+			default:
+				m.err = errors.New("a document is no object")
+			}
+		}
+		list = append(list, m)
+	}
+}
+
+// decode reads one document, with whole numbers as the API server has them.
+func decode(text []byte) (value any, err error) {
+	asJSON, err := yaml.YAMLToJSONStrict(text)
+	if err != nil {
+		return nil, err
+	}
+	err = utiljson.Unmarshal(asJSON, &value)
+	return value, err
+}
+
+// kind judges objects of one kind as the API server does.
+type kind struct {
+	structural *schema.Structural
+	schema     validation.SchemaValidator
+	rules      *cel.Validator
+}
+
+// kinds are the kinds of the CustomResourceDefinitions.
+var kinds = sync.OnceValues(func() (map[string]kind, error) {
+	all := map[string]kind{}
+	files, err := fs.Glob(crd.Bases, "bases/*.yaml")
+	if err != nil {
+		return nil, err
+	}
+	for _, file := range files {
+		content, err := crd.Bases.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		var definition apiextensionsv1.CustomResourceDefinition
+		if err := yaml.Unmarshal(content, &definition); err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
+		}
+		for _, version := range definition.Spec.Versions {
+			if version.Name != v1alpha1.GroupVersion.Version {
+				continue
+			}
+			var internal apiextensions.JSONSchemaProps
+			if err := apiextensionsv1.Convert_v1_JSONSchemaProps_To_apiextensions_JSONSchemaProps(version.Schema.OpenAPIV3Schema, &internal, nil); err != nil {
+				return nil, fmt.Errorf("%s: %w", file, err)
+			}
+			var k kind
+			if k.structural, err = schema.NewStructural(&internal); err != nil {
+				return nil, fmt.Errorf("%s: %w", file, err)
+			}
+			if k.schema, _, err = validation.NewSchemaValidator(&internal); err != nil {
+				return nil, fmt.Errorf("%s: %w", file, err)
+			}
+			k.rules = cel.NewValidator(k.structural, true, perCallLimit)
+			all[definition.Spec.Names.Kind] = k
+		}
+	}
+	return all, nil
+})
+
+// The limits of the API server on what rules may cost.
+const (
+	perCallLimit = 1000000
+	costBudget   = 10000000
+)
+
+// judge says what the API server would refuse about an object.
+func (k kind) judge(ctx context.Context, object map[string]any) (out []lint.Finding) {
+	for _, path := range pruning.PruneWithOptions(object, k.structural, true, schema.UnknownFieldPathOptions{TrackUnknownFieldPaths: true}) {
+		out = append(out, manifestRules.Find("MANIFEST-UNKNOWN-FIELD", "%s", path))
+	}
+	var found field.ErrorList
+	found = append(found, validation.ValidateCustomResource(nil, object, k.schema)...)
+	found = append(found, listtype.ValidateListSetsAndMaps(nil, k.structural, object)...)
+	if len(found) == 0 { // as the API server has it: rules are for what has the right form
+		errs, _ := k.rules.Validate(ctx, nil, k.structural, object, nil, costBudget)
+		found = append(found, errs...)
+	}
+	for _, err := range found {
+		out = append(out, manifestRules.Find("MANIFEST-INVALID", "%s", err))
+	}
+	return out
+}

@@ -1,0 +1,80 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes. They are public: scripts depend on them.
+const (
+	ExitOK      = 0
+	ExitFail    = 1  // what was judged fails
+	ExitUnknown = 3  // it could not be found out, or not be expressed
+	ExitUsage   = 64 // the command could not be run: flags, files
+)
+
+// Env is what the commands use of the world.
+type Env struct {
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	Now            func() time.Time
+}
+
+// exit ends a command with a code; what there is to say was said.
+type exit int
+
+func (e exit) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+
+// Failed is the error of a command that has run and failed; the exit code is ExitFail.
+type Failed struct{ Err error }
+
+func (f Failed) Error() string { return f.Err.Error() }
+func (f Failed) Unwrap() error { return f.Err }
+
+// Run runs the command line and returns the exit code. more are commands that are built elsewhere.
+func Run(ctx context.Context, env Env, args []string, more ...*cobra.Command) int {
+	root := &cobra.Command{
+		Use:   "maildomain",
+		Short: "A domain's e-mail security: check, lint and import it, and the operator that keeps it true",
+		Long: `A domain's e-mail security: check, lint and import it, and the operator that keeps it true.
+
+Exit codes: 0 pass, 1 fail, 3 it could not be found out (or, of import, not be expressed), 64 the command
+could not be run.`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("no such command: %q", args[0])
+			}
+			if err := c.Help(); err != nil {
+				return err
+			}
+			return exit(ExitUsage)
+		},
+	}
+	root.SetArgs(args)
+	root.SetIn(env.Stdin)
+	root.SetOut(env.Stdout)
+	root.SetErr(env.Stderr)
+	root.AddCommand(more...)
+	root.AddCommand(checkCommand(env), lintCommand(env), messageCommand(env))
+	err := root.ExecuteContext(ctx)
+	var code exit
+	var failed Failed
+	switch {
+	case err == nil:
+		return ExitOK
+	case errors.As(err, &code):
+		return int(code)
+	case errors.As(err, &failed):
+		fmt.Fprintln(env.Stderr, "maildomain:", err)
+		return ExitFail
+	}
+	fmt.Fprintln(env.Stderr, "maildomain:", err)
+	return ExitUsage
+}

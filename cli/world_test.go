@@ -206,15 +206,8 @@ type asked struct {
 func between(t *testing.T, upstream string, alter func(w dns.ResponseWriter, req *dns.Msg) bool) *asked {
 	t.Helper()
 	a := &asked{ids: map[string]map[uint16]bool{}, alter: alter}
-	packets, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	packets, listener := bothPorts(t)
 	a.Addr = packets.LocalAddr().String()
-	listener, err := net.Listen("tcp", a.Addr)
-	if err != nil {
-		t.Fatal(err)
-	}
 	handler := dns.HandlerFunc(func(w dns.ResponseWriter, req *dns.Msg) {
 		q := req.Question[0]
 		key := strings.ToLower(q.Name) + " " + dns.TypeToString[q.Qtype]
@@ -247,6 +240,26 @@ func between(t *testing.T, upstream string, alter func(w dns.ResponseWriter, req
 		})
 	}
 	return a
+}
+
+// bothPorts listens on one port over UDP and TCP. The system chooses it for the one, and it may be taken for the other.
+func bothPorts(t *testing.T) (net.PacketConn, net.Listener) {
+	t.Helper()
+	var last error
+	for range 100 {
+		packets, err := net.ListenPacket("udp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		listener, err := net.Listen("tcp", packets.LocalAddr().String())
+		if err == nil {
+			return packets, listener
+		}
+		last = err
+		_ = packets.Close()
+	}
+	t.Fatal(last)
+	return nil, nil
 }
 
 // twice are the questions that were asked more than once.

@@ -351,6 +351,7 @@ func (w *world) until(name, what string, done func(*v1alpha1.MailDomain) bool) {
 	for deadline := time.Now().Add(time.Minute); ; {
 		w.pass(name)
 		md := w.get(name)
+		w.toolsAgree(md)
 		if done(md) {
 			return
 		}

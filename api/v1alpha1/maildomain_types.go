@@ -30,8 +30,10 @@ type MailDomain struct {
 	// +required
 	Spec MailDomainSpec `json:"spec,omitzero"`
 
-	// status is what the operator has seen and done. Unset: the object was not yet visited.
+	// status is what the operator has seen and done. An observedGeneration of -1: the object was not
+	// yet visited, which kstatus takes for "in progress", as it would not take an empty status.
 	// +optional
+	// +kubebuilder:default={"observedGeneration":-1}
 	Status MailDomainStatus `json:"status,omitzero"`
 }
 

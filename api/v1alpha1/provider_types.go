@@ -23,8 +23,10 @@ type DNSProvider struct {
 	// +required
 	Spec DNSProviderSpec `json:"spec,omitzero"`
 
-	// status is what the operator has seen. Unset: the object was not yet visited.
+	// status is what the operator has seen. An observedGeneration of -1: the object was not
+	// yet visited, which kstatus takes for "in progress", as it would not take an empty status.
 	// +optional
+	// +kubebuilder:default={"observedGeneration":-1}
 	Status DNSProviderStatus `json:"status,omitzero"`
 }
 
@@ -60,8 +62,10 @@ type ClusterDNSProvider struct {
 	// +required
 	Spec ClusterDNSProviderSpec `json:"spec,omitzero"`
 
-	// status is what the operator has seen. Unset: the object was not yet visited.
+	// status is what the operator has seen. An observedGeneration of -1: the object was not
+	// yet visited, which kstatus takes for "in progress", as it would not take an empty status.
 	// +optional
+	// +kubebuilder:default={"observedGeneration":-1}
 	Status DNSProviderStatus `json:"status,omitzero"`
 }
 
@@ -362,9 +366,9 @@ type DNSProviderStatus struct {
 	// +kubebuilder:validation:MaxItems=8
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	// observedGeneration is the generation of spec that the conditions speak of.
+	// observedGeneration is the generation of spec that the conditions speak of; -1: of none yet.
 	// +optional
-	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Minimum=-1
 	// +kubebuilder:validation:Maximum=9007199254740991
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 

@@ -11,6 +11,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/yaml"
+	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/maildomain/maildomain-operator/test/envtest"
@@ -156,7 +157,8 @@ func TestDomainCannotChange(t *testing.T) {
 	}
 }
 
-// Every sample is taken, and nothing is added to it: the CRDs hold no defaults.
+// Every sample is taken, and nothing is added to its spec: the CRDs hold no defaults for that. Its status says that
+// nobody has looked yet, as kstatus takes an object without a status for one that is as it should be.
 func TestSamples(t *testing.T) {
 	c := newClient(t)
 	files, err := filepath.Glob(filepath.Join(envtest.Root(), "config", "samples", "*.yaml"))
@@ -180,6 +182,9 @@ func TestSamples(t *testing.T) {
 				}
 				if stored := object.Object["spec"]; object.GroupVersionKind().Group == "maildomain.dev" && !equalJSON(t, spec, stored) {
 					t.Errorf("%s: the API server changed the spec of %s", filepath.Base(file), object.GetName())
+				}
+				if got, err := status.Compute(object); object.GroupVersionKind().Group == "maildomain.dev" && (err != nil || got.Status != status.InProgressStatus) {
+					t.Errorf("%s: before anybody has looked kstatus says %+v (%v)", filepath.Base(file), got, err)
 				}
 			}
 		}

@@ -63,6 +63,7 @@ func announced(c ledger.MTASTS, p mtasts.Policy, now time.Time) ledger.MTASTS {
 	if heldBody(c.Policy) > 0 {
 		c.Held = append(c.Held, ledger.HeldPolicy{Policy: c.Policy})
 	}
+	c.Testing = testingFrom(c, p, now)
 	c.Policy, c.ID, c.Since = p.String(), p.ID(), now
 	if len(c.Held) > maxHeld {
 		c = forgetOne(c)

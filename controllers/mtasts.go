@@ -27,17 +27,25 @@ import (
 func (r *Reconciler) decideMTASTS(ctx context.Context, s *scope) error {
 	slot := records.MTASTSSlot(s.md.Spec.Domain)
 	spec := s.md.Spec.MTASTS
+	if s.external() {
+		r.decideExternal(ctx, s, slot)
+		return nil
+	}
+	if why := r.afterExternal(ctx, s, slot); why.bad() {
+		s.block(v1alpha1.ConditionMTASTSReady, why)
+		return nil
+	}
 	if spec == nil {
-		if policy, _ := s.site.served(); s.ending != nil && s.book.MTASTS == nil && policy == "" && len(s.book.At(slot.Key)) == 0 {
-			return nil // there never was one
+		if told := s.book.MTASTS; told != nil && !told.HandedOver.IsZero() {
+			s.serveForCaches()
+			return nil
+		}
+		if policy, _ := s.site.served(); s.book.MTASTS == nil && policy == "" && len(s.book.At(slot.Key)) == 0 {
+			return nil // there is none of the operator's
 		}
 		if s.dropped(sectionMTASTS) {
 			return r.withdrawMTASTS(ctx, s, slot)
 		}
-		return nil
-	}
-	if why := unsupportedMTASTS(spec); why.bad() {
-		s.block(v1alpha1.ConditionMTASTSReady, why)
 		return nil
 	}
 	a := r.gatherAnnouncement(ctx, s, spec)
@@ -54,6 +62,7 @@ func (r *Reconciler) decideMTASTS(ctx context.Context, s *scope) error {
 		s.commit(c)
 		why = r.proof(ctx, s, next)
 	}
+	s.mtasts.early = s.tooEarly(why, next)
 	if why.bad() {
 		s.keepAnnounced(slot, why)
 	} else {
@@ -87,7 +96,7 @@ func (r *Reconciler) gatherAnnouncement(ctx context.Context, s *scope, spec *v1a
 			live[i].tls, live[i].message = mxVerdicts[outcome], message
 		}
 	}
-	s.mtasts.hosts = names
+	s.mtasts.hosts, s.mtasts.known = names, err == nil
 	a := announcement{now: s.now, wanted: records.MTASTSPolicy(spec, names), live: live, known: err == nil}
 	seen := a.remember(s.book.MX)
 	a.left = seen.Left
@@ -98,13 +107,6 @@ func (r *Reconciler) gatherAnnouncement(ctx context.Context, s *scope, spec *v1a
 		a.told = *s.book.MTASTS
 	}
 	return a
-}
-
-func unsupportedMTASTS(spec *v1alpha1.MTASTSSpec) verdict {
-	if spec.HostingOrDefault() == v1alpha1.HostingExternal {
-		return verdict{v1alpha1.ReasonUnsupported, "spec.mtaSTS.hosting: this version does not check policies that a third party serves: use Sidecar"}
-	}
-	return verdict{}
 }
 
 // commitment is what the ledger says, and what is served meanwhile by whomever: a new holder of

@@ -25,6 +25,7 @@ func (r *Reconciler) proof(ctx context.Context, s *scope, policy mtasts.Policy) 
 	known := s.book.MTASTS != nil && s.book.MTASTS.Policy == policy.String() && !open(*s.book.MTASTS)
 	if !known {
 		if why := r.onReplicas(ctx, domain, policy); why.bad() {
+			s.mtasts.early = why
 			return why
 		}
 	}

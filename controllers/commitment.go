@@ -67,17 +67,35 @@ func announced(c ledger.MTASTS, p mtasts.Policy, now time.Time) ledger.MTASTS {
 		return c
 	}
 	id := nextID(c, p)
-	if c.ID != "" && len(c.Used) < maxUsed {
-		c.Used = append(slices.Clone(c.Used), c.ID)
-	}
+	c = used(c)
 	c.Held = slices.DeleteFunc(slices.Clone(c.Held), func(h ledger.HeldPolicy) bool { return h.Policy == p.String() })
 	if heldBody(c.Policy) > 0 && c.Policy != p.String() {
 		c.Held = append(c.Held, ledger.HeldPolicy{Policy: c.Policy})
 	}
+	c.Testing = testingFrom(c, p, now)
 	c.Policy, c.ID, c.Astray, c.Since = p.String(), id, false, now
 	if len(c.Held) > maxHeld {
 		c = forgetOne(c)
 	}
+	return c
+}
+
+// used returns the commitment with its id among those that were out.
+func used(c ledger.MTASTS) ledger.MTASTS {
+	if c.ID != "" && len(c.Used) < maxUsed {
+		c.Used = append(slices.Clone(c.Used), c.ID)
+	}
+	return c
+}
+
+// unannounce returns the commitment without an announced policy: it is not the operator's any more, and senders
+// may hold what it was.
+func unannounce(c ledger.MTASTS) ledger.MTASTS {
+	c = used(c)
+	if heldBody(c.Policy) > 0 {
+		c.Held = append(slices.Clone(c.Held), ledger.HeldPolicy{Policy: c.Policy})
+	}
+	c.Policy, c.ID, c.Astray, c.Since = "", "", false, time.Time{}
 	return c
 }
 

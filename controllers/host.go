@@ -34,14 +34,13 @@ type hostWish struct {
 func (r *Reconciler) decideHost(ctx context.Context, s *scope) error {
 	spec, held := s.md.Spec.MTASTS, s.heldTargets()
 	switch {
+	case s.external() || s.book.ThirdParty != nil: // it is a third party's, or it is not known whose
 	case spec == nil && !s.dropped(sectionMTASTS):
 	case spec == nil && s.unannounced():
 		s.host.wish = &hostWish{}
 	case spec == nil && s.ending == nil:
 		s.keepHost(held)
 	case spec == nil: // what is gone at an end is not made anew
-	case spec.HostingOrDefault() == v1alpha1.HostingExternal:
-		s.keepHost(held) // it is refused as Unsupported, so everything stays as it is
 	case spec.AddressTypeOrDefault() == v1alpha1.AddressNone:
 		s.giveUp(v1alpha1.PurposeMTASTSAddress, "spec.mtaSTS.address.type is None")
 	case spec.AddressTypeOrDefault() == v1alpha1.AddressAuto:

@@ -43,6 +43,8 @@ func (r *Reconciler) writeHost(ctx context.Context, s *scope) error {
 	switch {
 	case j.auto && !adopts(s) && s.leadsElsewhere(j, entries):
 		return nil
+	case s.takesOver(j, entries):
+		j.waitForPolicy(s.mtasts.early)
 	case s.md.Spec.ModeOrDefault() == v1alpha1.ModeObserve || s.md.Spec.Manual() || !s.claim.held:
 		j.observe(s)
 	case hostQuiet(entries, j.hostWish, j.seen):

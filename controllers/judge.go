@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -11,7 +12,6 @@ import (
 	"github.com/maildomain/maildomain-operator/mailauth/dkim"
 	"github.com/maildomain/maildomain-operator/mailauth/dmarc"
 	"github.com/maildomain/maildomain-operator/mailauth/lint"
-	"github.com/maildomain/maildomain-operator/mailauth/mtasts"
 	"github.com/maildomain/maildomain-operator/mailauth/spf"
 	"github.com/maildomain/maildomain-operator/mailauth/tlsrpt"
 	"github.com/maildomain/maildomain-operator/probe"
@@ -28,6 +28,7 @@ func (r *Reconciler) judge(ctx context.Context, s *scope) error {
 		}
 		texts := r.look(ctx, s, f.slot.Name).values()
 		var found []lint.Finding
+		first := len(s.findings)
 		switch f.slot.Purpose {
 		case v1alpha1.PurposeSPF:
 			subject := spf.Subject{Domain: domain, Texts: texts}
@@ -43,15 +44,16 @@ func (r *Reconciler) judge(ctx context.Context, s *scope) error {
 				s.keepFindings(f.slot, "DMARC-SP-IGNORED", "DMARC-REPORT-REFUSED")
 			}
 		case v1alpha1.PurposeMTASTS:
-			found = mtasts.Lint(r.mtastsSubject(ctx, s, texts))
+			found = r.lintMTASTS(ctx, s, f.slot, texts)
 		case v1alpha1.PurposeTLSRPT:
-			found = tlsrpt.Lint(tlsrpt.Subject{Domain: domain, Texts: texts, Enforced: s.mtasts.serve != nil && s.mtasts.serve.Mode == mtasts.Enforce})
+			found = tlsrpt.Lint(tlsrpt.Subject{Domain: domain, Texts: texts, Enforced: s.mtasts.enforced()})
 		}
 		for _, one := range found {
 			s.findings = append(s.findings, v1alpha1.Finding{
 				Code: one.Code, Severity: severities[one.Severity], Name: f.slot.Name, Message: cutTo(one.Message+": "+one.Mend, maxFinding),
 			})
 		}
+		slices.SortStableFunc(s.findings[first:], worseFirst) // those that were kept among them
 	}
 	return nil
 }
@@ -94,26 +96,13 @@ func (r *Reconciler) dmarcSubject(ctx context.Context, s *scope, texts []string)
 	return subject, true
 }
 
-func (r *Reconciler) mtastsSubject(ctx context.Context, s *scope, texts []string) mtasts.Subject {
-	subject := mtasts.Subject{Texts: texts, MX: s.mtasts.hosts, BadTLS: map[string]string{}, Now: s.now}
-	for _, host := range s.mtasts.live {
-		if host.StartTLS == v1alpha1.VerdictFail {
-			subject.BadTLS[host.Host] = host.Message
-		}
-	}
-	if told := s.book.MTASTS; told != nil && s.mtasts.serve != nil && s.mtasts.serve.String() == told.Policy {
-		// It was fetched in this pass, and comes as text/plain or not at all.
-		subject.Served = &mtasts.Served{Body: told.Policy, ContentType: "text/plain"}
-		subject.Before = &mtasts.Seen{ID: told.ID, Body: told.Policy, Since: told.Since}
-	}
-	if s.md.Spec.TLSRPT == nil {
-		subject.NoReports = r.look(ctx, s, records.TLSRPTSlot(s.md.Spec.Domain).Name).absent()
-	}
-	return subject
-}
-
 var severities = map[lint.Severity]v1alpha1.Severity{
 	lint.Error: v1alpha1.SeverityError, lint.Warning: v1alpha1.SeverityWarning, lint.Info: v1alpha1.SeverityInfo,
+}
+
+func worseFirst(a, b v1alpha1.Finding) int {
+	rank := []v1alpha1.Severity{v1alpha1.SeverityError, v1alpha1.SeverityWarning, v1alpha1.SeverityInfo}
+	return cmp.Or(cmp.Compare(slices.Index(rank, a.Severity), slices.Index(rank, b.Severity)), cmp.Compare(a.Code, b.Code))
 }
 
 // keepFindings takes over what was found in an earlier pass, so that a question without an answer

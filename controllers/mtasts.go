@@ -24,17 +24,25 @@ import (
 func (r *Reconciler) decideMTASTS(ctx context.Context, s *scope) error {
 	slot := records.MTASTSSlot(s.md.Spec.Domain)
 	spec := s.md.Spec.MTASTS
+	if s.external() {
+		r.decideExternal(ctx, s, slot)
+		return nil
+	}
+	if why := r.afterExternal(ctx, s, slot); why.bad() {
+		s.block(v1alpha1.ConditionMTASTSReady, why)
+		return nil
+	}
 	if spec == nil {
-		if policy, _ := s.site.served(); s.ending != nil && s.book.MTASTS == nil && policy == "" && len(s.book.At(slot.Key)) == 0 {
-			return nil // there never was one
+		if told := s.book.MTASTS; told != nil && !told.HandedOver.IsZero() {
+			s.serveForCaches()
+			return nil
+		}
+		if policy, _ := s.site.served(); s.book.MTASTS == nil && policy == "" && len(s.book.At(slot.Key)) == 0 {
+			return nil // there is none of the operator's
 		}
 		if s.dropped(sectionMTASTS) {
 			return r.withdrawMTASTS(ctx, s, slot)
 		}
-		return nil
-	}
-	if why := unsupportedMTASTS(spec); why.bad() {
-		s.block(v1alpha1.ConditionMTASTSReady, why)
 		return nil
 	}
 	a := r.gatherAnnouncement(ctx, s, spec)
@@ -64,6 +72,7 @@ func (r *Reconciler) decideMTASTS(ctx context.Context, s *scope) error {
 			r.announce(ctx, s, slot, serve)
 		}
 	}
+	s.mtasts.early = s.tooEarly(why, serve)
 	if s.book.MTASTS != nil {
 		a.told = *s.book.MTASTS
 	}
@@ -76,13 +85,6 @@ func (r *Reconciler) decideMTASTS(ctx context.Context, s *scope) error {
 	s.again(a.unprobed().Add(probeWait).Sub(s.now))
 	s.again(movable(a.told, s.now).Sub(s.now))
 	return nil
-}
-
-func unsupportedMTASTS(spec *v1alpha1.MTASTSSpec) verdict {
-	if spec.HostingOrDefault() == v1alpha1.HostingExternal {
-		return verdict{v1alpha1.ReasonUnsupported, "spec.mtaSTS.hosting: this version does not check policies that a third party serves: use Sidecar"}
-	}
-	return verdict{}
 }
 
 // commitment is what the ledger says, and what is served meanwhile by whomever: a new holder of

@@ -56,7 +56,7 @@ func (r *Reconciler) gatherAnnouncement(ctx context.Context, s *scope, spec *v1a
 		names[i] = live[i].name
 		r.seeTLS(&live[i], s.md.Status.MTASTS)
 	}
-	s.mtasts.hosts = names
+	s.mtasts.hosts, s.mtasts.known = names, err == nil
 	a := announcement{now: s.now, wanted: records.MTASTSPolicy(spec, names), live: live, known: err == nil}
 	a.unusable, _ = errors.AsType[unusableMX](err)
 	seen := a.remember(s.book.MX)

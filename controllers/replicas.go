@@ -29,6 +29,7 @@ func (r *Reconciler) proof(ctx context.Context, s *scope, policy mtasts.Policy) 
 	known := s.book.MTASTS != nil && s.book.MTASTS.Policy == policy.String() && !s.book.MTASTS.Astray && !open(*s.book.MTASTS)
 	if !known {
 		if why := r.onReplicas(ctx, domain, policy); why.bad() {
+			s.mtasts.early = why
 			return why
 		}
 	}

@@ -43,10 +43,10 @@ func TestReplicasAreThoseThatGetTraffic(t *testing.T) {
 	}
 }
 
-// fetched is what the public addresses of a policy host answer.
-type fetched []probe.PolicyResult
+// answering is what the public addresses of a policy host answer.
+type answering []probe.PolicyResult
 
-func (f fetched) Fetch(_ context.Context, domain string) (probe.PolicyAnswer, error) {
+func (f answering) Fetch(_ context.Context, domain string) (probe.PolicyAnswer, error) {
 	if len(f) == 0 {
 		return probe.PolicyAnswer{}, &net.DNSError{Name: "mta-sts." + domain, IsNotFound: true}
 	}
@@ -62,19 +62,19 @@ func TestEachPublicAddressServesThePolicy(t *testing.T) {
 	served, other, silent, unroutable := result(probe.PolicyServed, p.String()), result(probe.PolicyServed, "another"), result(probe.PolicyNoAnswer, ""), result(probe.PolicyUnroutable, "")
 	for _, c := range []struct {
 		name    string
-		answers fetched
+		answers answering
 		service string
 		want    string
 	}{
-		{"served", fetched{served}, "", ""},
-		{"one family has no route", fetched{unroutable, served}, "", ""},
-		{"one is silent", fetched{served, silent}, "", v1alpha1.ReasonPolicyNotServed},
-		{"the first is silent", fetched{silent, served}, "mta-sts", v1alpha1.ReasonPolicyNotServed},
-		{"one is stale", fetched{served, other}, "", v1alpha1.ReasonPolicyMismatch},
-		{"one fails", fetched{served, result(probe.PolicyTLSFailed, "")}, "", v1alpha1.ReasonPolicyNotServed},
-		{"all are silent", fetched{silent}, "", v1alpha1.ReasonPolicyNotServed},
-		{"all are silent, and there is another way to ask", fetched{silent}, "mta-sts", v1alpha1.ReasonNotReachableFromHere},
-		{"no route", fetched{unroutable}, "", v1alpha1.ReasonPolicyNotServed},
+		{"served", answering{served}, "", ""},
+		{"one family has no route", answering{unroutable, served}, "", ""},
+		{"one is silent", answering{served, silent}, "", v1alpha1.ReasonPolicyNotServed},
+		{"the first is silent", answering{silent, served}, "mta-sts", v1alpha1.ReasonPolicyNotServed},
+		{"one is stale", answering{served, other}, "", v1alpha1.ReasonPolicyMismatch},
+		{"one fails", answering{served, result(probe.PolicyTLSFailed, "")}, "", v1alpha1.ReasonPolicyNotServed},
+		{"all are silent", answering{silent}, "", v1alpha1.ReasonPolicyNotServed},
+		{"all are silent, and there is another way to ask", answering{silent}, "mta-sts", v1alpha1.ReasonNotReachableFromHere},
+		{"no route", answering{unroutable}, "", v1alpha1.ReasonPolicyNotServed},
 		{"no address", nil, "mta-sts", v1alpha1.ReasonPolicyNotServed},
 	} {
 		r := &Reconciler{Fetcher: c.answers, PolicyService: c.service}

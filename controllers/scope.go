@@ -149,6 +149,7 @@ type dkimState struct {
 
 type mtastsState struct {
 	hosts   []string            // of the live MX records
+	known   bool                // these could be read
 	live    []v1alpha1.MXStatus // the same, judged
 	unknown []string            // of them, those that can't be probed
 	notes   []string            // what a person should know though all is well
@@ -156,9 +157,17 @@ type mtastsState struct {
 	proven  bool                // what is to be served is what the world gets
 	unseen  bool                // the policy was proven on the replicas alone
 	serve   *mtasts.Policy      // nil: what is served stays as it is
+	early   verdict             // why the policy host may not lead to the operator yet
+	// external is what a third party serves; nil: the operator is to serve.
+	external *external
 	// withdrawing: mode none is served in place of a policy that senders may hold.
 	withdrawing bool
 	ended       bool // the withdrawal is complete: nothing is served any more
+}
+
+// enforced reports whether the policy that is wished or, of a third party, served has mode enforce.
+func (m mtastsState) enforced() bool {
+	return m.serve != nil && m.serve.Mode == mtasts.Enforce || m.external != nil && m.external.served.policy.Mode == mtasts.Enforce
 }
 
 func (m *mtastsState) noteThat(what string) {

@@ -300,6 +300,11 @@ func dkimStatus(s *scope) *v1alpha1.DKIMStatus {
 func mtastsStatus(s *scope) *v1alpha1.MTASTSStatus {
 	m := &v1alpha1.MTASTSStatus{MX: s.mtasts.live}
 	told := s.book.MTASTS
+	if x := s.mtasts.external; x != nil && !s.serving() {
+		m.Mode = v1alpha1.MTASTSMode(x.served.policy.Mode)
+		m.SafeToMoveMXAfter = stamp(x.movable(told, s.book.ThirdParty, s.now))
+		return m
+	}
 	if told == nil || told.Policy == "" {
 		if len(m.MX) == 0 {
 			return nil
@@ -321,7 +326,7 @@ func mtastsStatus(s *scope) *v1alpha1.MTASTSStatus {
 // reserved is good news of the policy, with what was not seen and what waits.
 func (m mtastsState) reserved(v verdict) verdict {
 	switch {
-	case len(m.unknown) > 0 && m.serve != nil && m.serve.Mode == mtasts.Enforce:
+	case len(m.unknown) > 0 && m.enforced():
 		v = verdict{v1alpha1.ReasonProbeUnavailable, v.message + "; it can't be seen from here whether the MX hosts offer STARTTLS: " + strings.Join(m.unknown, "; ")}
 	case m.unseen:
 		v = verdict{v1alpha1.ReasonNotReachableFromHere, v.message + "; none of the public addresses of the policy host can be reached from here, so the replicas alone were asked"}

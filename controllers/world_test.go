@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -185,16 +186,27 @@ func (z countingZone) Read(ctx context.Context, keys ...dnsprovider.Key) []dnspr
 	return z.Zone.Read(ctx, keys...)
 }
 
-// Apply sends the changes one by one, so that a crash can come between them.
+// Apply sends the changes one by one, so that a crash can come between them, but for those of one name,
+// which no provider of the tests parts.
 func (z countingZone) Apply(ctx context.Context, changes ...dnsprovider.Change) []error {
 	z.w.provider++
 	var errs []error
-	for _, change := range changes {
+	for len(changes) > 0 {
+		n, what := 1, "DNS "+changes[0].Seen.String()
+		for ; n < len(changes) && changes[n].Seen.Name == changes[0].Seen.Name; n++ {
+			what += " and " + changes[n].Seen.Type
+		}
+		unit := changes[:n]
+		changes = changes[n:]
 		if z.w.lies {
-			errs = append(errs, nil)
+			errs = append(errs, make([]error, n)...)
 			continue
 		}
-		errs = append(errs, z.w.effect("DNS "+change.Seen.String(), func() error { return z.Zone.Apply(ctx, change)[0] }))
+		_ = z.w.effect(what, func() error {
+			made := z.Zone.Apply(ctx, unit...)
+			errs = append(errs, made...)
+			return errors.Join(made...)
+		})
 	}
 	return errs
 }

@@ -177,13 +177,12 @@ func (z *cloudflareZone) Read(ctx context.Context, keys ...Key) []Reading {
 func (z *cloudflareZone) Apply(ctx context.Context, changes ...Change) []error {
 	d := delivery{zone: z, ctx: ctx, errs: make([]error, len(changes)), splits: maxSplits}
 	var orders []order
-	for i, change := range changes {
-		if change.Empty() {
-			continue
-		}
-		o, err := z.order(i, change)
+	for _, unit := range units(changes) {
+		o, err := z.orderOf(unit, changes)
 		if err != nil {
-			d.errs[i] = err
+			for _, i := range unit {
+				d.errs[i] = err
+			}
 			continue
 		}
 		orders = append(orders, o)

@@ -25,22 +25,39 @@ type cloudflareDraft struct {
 	Proxied *bool  `json:"proxied,omitempty"` // false where Cloudflare's own address could be served in place of ours
 }
 
-// order is what a change comes to: whole in one batch or not at all.
+// order is what a unit of changes comes to: whole in one batch or not at all.
 type order struct {
-	index int // of the change
-	key   Key
+	unit []int // the changes
+	key  Key
 	cloudflareBatch
 }
 
 func (o order) size() int { return len(o.Deletes) + len(o.Patches) + len(o.Posts) }
+
+// orderOf puts together what a unit comes to. Cloudflare deletes before it makes, so a CNAME and addresses
+// change places within a batch.
+func (z *cloudflareZone) orderOf(unit []int, changes []Change) (order, error) {
+	whole := order{unit: unit, key: changes[unit[0]].Seen.Key}
+	for _, i := range unit {
+		o, err := z.order(changes[i])
+		if err != nil {
+			return order{}, err
+		}
+		whole.Deletes, whole.Patches, whole.Posts = append(whole.Deletes, o.Deletes...), append(whole.Patches, o.Patches...), append(whole.Posts, o.Posts...)
+	}
+	if whole.size() > z.batchSize {
+		return order{}, failure(Invalid, nil, "the change is of more records than one batch can hold (%d): make it in steps", z.batchSize)
+	}
+	return whole, nil
+}
 
 // order turns records to remove and values to add into edits in place, as far as there are both:
 // an edit is neither two records for a moment nor none. What is left over is deleted or made.
 //
 // The TTL is Change.TTL where the RRset is new or ours alone. Beside records that stay, an edited
 // record keeps its TTL, and a new one gets that of the others.
-func (z *cloudflareZone) order(index int, change Change) (order, error) {
-	o := order{index: index, key: change.Seen.Key}
+func (z *cloudflareZone) order(change Change) (order, error) {
+	o := order{key: change.Seen.Key}
 	if err := o.key.check(z.apex); err != nil {
 		return order{}, err
 	}
@@ -86,9 +103,6 @@ func (z *cloudflareZone) order(index int, change Change) (order, error) {
 			return order{}, err
 		}
 		o.Deletes = append(o.Deletes, cloudflareDraft{ID: id})
-	}
-	if o.size() > z.batchSize {
-		return order{}, failure(Invalid, nil, "the change is of more records than one batch can hold (%d): make it in steps", z.batchSize)
 	}
 	return o, nil
 }
@@ -155,7 +169,9 @@ func (d *delivery) send(part []order) {
 
 func (d *delivery) fail(part []order, err error) {
 	for _, o := range part {
-		d.errs[o.index] = err
+		for _, i := range o.unit {
+			d.errs[i] = err
+		}
 	}
 }
 

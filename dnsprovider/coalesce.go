@@ -2,6 +2,7 @@ package dnsprovider
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 )
@@ -17,7 +18,7 @@ func Coalesce(zone Zone, linger time.Duration) Zone {
 	return &coalesced{
 		zone:   zone,
 		reads:  group[Key, Reading]{run: func(ctx context.Context, keys []Key) []Reading { return zone.Read(ctx, keys...) }, most: maxReadKeys, linger: linger},
-		writes: group[Change, error]{run: func(ctx context.Context, changes []Change) []error { return zone.Apply(ctx, changes...) }, most: most, linger: linger, key: func(c Change) Key { return c.Seen.Key }},
+		writes: group[Change, error]{run: func(ctx context.Context, changes []Change) []error { return zone.Apply(ctx, changes...) }, most: most, linger: linger, key: func(c Change) Key { return c.Seen.Key }, units: units},
 	}
 }
 
@@ -57,6 +58,9 @@ type group[In, Out any] struct {
 	most   int // of one call
 	linger time.Duration
 	key    func(In) Key // no two of one key go together, or in another order; nil: any do
+	// units parts the wishes of a caller into those that go in one call, also where they are more than
+	// most; nil: each can go alone.
+	units func([]In) [][]int
 
 	mu      sync.Mutex
 	waiting []*ticket[In, Out]
@@ -66,6 +70,7 @@ type group[In, Out any] struct {
 // ticket is one thing that a caller wants.
 type ticket[In, Out any] struct {
 	in   In
+	unit []*ticket[In, Out] // those that go with it, itself among them; empty: none
 	out  Out
 	ctx  context.Context
 	sent bool
@@ -78,6 +83,17 @@ func (g *group[In, Out]) do(ctx context.Context, ins []In, late func(in In, sent
 	tickets := make([]*ticket[In, Out], len(ins))
 	for i, in := range ins {
 		tickets[i] = &ticket[In, Out]{in: in, ctx: ctx, done: make(chan struct{})}
+	}
+	if g.units != nil {
+		for _, unit := range g.units(ins) {
+			var together []*ticket[In, Out]
+			for _, i := range unit {
+				together = append(together, tickets[i])
+			}
+			for _, t := range together {
+				t.unit = together
+			}
+		}
 	}
 	g.mu.Lock()
 	g.waiting = append(g.waiting, tickets...)
@@ -149,22 +165,28 @@ func (g *group[In, Out]) take() (batch []*ticket[In, Out]) {
 	defer g.mu.Unlock()
 	var rest []*ticket[In, Out]
 	passed := map[Key]bool{}
-	for _, t := range g.waiting {
-		if t.ctx.Err() != nil {
+	clashes := func(t *ticket[In, Out]) bool { return g.key != nil && passed[g.key(t.in)] }
+	looked := map[*ticket[In, Out]]bool{}
+	for _, first := range g.waiting {
+		if looked[first] || first.ctx.Err() != nil {
 			continue
 		}
-		clashes := false
-		if g.key != nil {
-			key := g.key(t.in)
-			clashes = passed[key]
-			passed[key] = true
+		unit := first.unit
+		if len(unit) == 0 {
+			unit = []*ticket[In, Out]{first}
 		}
-		if clashes || len(batch) == g.most {
-			rest = append(rest, t)
-			continue
+		goes := !slices.ContainsFunc(unit, clashes) && (len(batch) == 0 || len(batch)+len(unit) <= g.most)
+		for _, t := range unit {
+			looked[t] = true
+			if g.key != nil {
+				passed[g.key(t.in)] = true
+			}
+			if t.sent = goes; goes {
+				batch = append(batch, t)
+			} else {
+				rest = append(rest, t)
+			}
 		}
-		t.sent = true
-		batch = append(batch, t)
 	}
 	g.waiting = rest
 	return batch

@@ -95,6 +95,21 @@ func TestCallsGoOutTogether(t *testing.T) {
 	})
 }
 
+// What takes the place of what stands at a name goes out with what makes way for it, whatever else waits.
+func TestAUnitStaysTogether(t *testing.T) {
+	of := func(kind, name string) Change { return Change{Seen: RRset{Key: Key{name, kind}}, Add: []string{"x"}} }
+	for most, want := range map[int][]string{1: {"a", "h h h", "b", "c"}, 3: {"a b c", "h h h"}, 5: {"a b h h h", "c"}} {
+		synctest.Test(t, func(t *testing.T) {
+			slow := &slowZone{most: most}
+			z := Coalesce(slow, linger)
+			z.Apply(t.Context(), named("a"), of(TypeA, "h"), named("b"), of(TypeAAAA, "h"), of(TypeCNAME, "h"), named("c"))
+			if diff := cmp.Diff(want, slow.calls["apply"]); diff != "" {
+				t.Errorf("at most %d: %s", most, diff)
+			}
+		})
+	}
+}
+
 // A caller who can wait no longer gets an answer at once, and the others theirs.
 func TestACallerLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

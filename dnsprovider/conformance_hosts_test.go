@@ -46,6 +46,22 @@ var ofHosts = []behaviour{
 		b.lead(dnsprovider.Targets{"A": {"192.0.2.3"}, "AAAA": {"2001:db8::1"}})
 		b.lead(dnsprovider.Targets{})
 	}},
+	{"a change of kind that somebody outruns changes nothing", func(b *bench) {
+		b.lead(dnsprovider.Targets{"A": {"192.0.2.1"}, "AAAA": {"2001:db8::1"}})
+		d := b.decideHost(dnsprovider.Targets{"CNAME": {"lb.example"}})
+		b.others(`mta-sts A 192.0.2.99`)
+		failed := 0
+		for _, err := range b.zone.Apply(b.Context(), d.Changes...) {
+			if err != nil {
+				failed++
+			}
+		}
+		if failed == 0 {
+			b.Error("nobody is told")
+		}
+		b.wantValues(b.key("mta-sts", dnsprovider.TypeA), "192.0.2.1", "192.0.2.99")
+		b.wantValues(b.key("mta-sts", dnsprovider.TypeAAAA), "2001:db8::1")
+	}},
 	{aMomentOfNone, func(b *bench) {
 		b.lead(dnsprovider.Targets{"A": {"192.0.2.1"}, "AAAA": {"2001:db8::1"}})
 		looks := b.leading("mta-sts", func() {

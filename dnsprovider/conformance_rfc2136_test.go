@@ -25,7 +25,6 @@ var (
 	rfc2136Skips = map[string]string{
 		"rights that were taken away are told, and nothing was changed": "name servers answer REFUSED for rights and rules: it is of kind Refused",
 		"too many calls are told, with the time to come back":           "name servers have no such answer",
-		aMomentOfNone: "an UPDATE carries one change",
 	}
 	powerDNSSkips = with(rfc2136Skips, map[string]string{
 		"a write tells credentials that are not accepted from rules": "PowerDNS answers an update REFUSED, whatever is wrong with its key",

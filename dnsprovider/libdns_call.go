@@ -95,11 +95,21 @@ func (v *libdnsVisit) deliver(changes []Change, batch []int, errs []error) {
 	}
 	var together []int
 	var all []libdns.Record
-	for _, i := range batch {
+	walked := "" // the name at which something was changed since the list was read
+	for at, i := range batch {
+		if changes[i].Seen.Name == walked {
+			// It may rely on that: read at once, so that a name is without records for no longer than it takes.
+			v.set(changes, together, all, errs)
+			v.deliver(changes, batch[at:], errs)
+			return
+		}
 		now, err := v.rrset(changes[i].Seen.Key, list)
 		var step libdnsStep
 		if err == nil {
 			step, err = v.plan(changes[i], now)
+		}
+		if failed := failedBefore(changes[:i], changes[i], errs); failed != nil {
+			err = failed
 		}
 		switch {
 		case err != nil:
@@ -110,10 +120,24 @@ func (v *libdnsVisit) deliver(changes []Change, batch []int, errs []error) {
 		default: // in the order of the changes: it may rely on those before it
 			v.set(changes, together, all, errs)
 			together, all = nil, nil
-			errs[i] = v.walk(changes[i].Seen.Key, step)
+			if errs[i] = failedBefore(changes[:i], changes[i], errs); errs[i] == nil {
+				errs[i] = v.walk(changes[i].Seen.Key, step)
+				walked = changes[i].Seen.Name
+			}
 		}
 	}
 	v.set(changes, together, all, errs)
+}
+
+// failedBefore says that a change of the same unit, before this one, came to nothing: to go on would take
+// away what nothing takes the place of.
+func failedBefore(before []Change, change Change, errs []error) error {
+	for i, b := range before {
+		if errs[i] != nil && b.Seen.Name == change.Seen.Name && leading(b.Seen.Type) && leading(change.Seen.Type) {
+			return failure(KindOf(errs[i]), errs[i], "not made, as the change of %s was not", b.Seen.Key)
+		}
+	}
+	return nil
 }
 
 // set makes the changes that are one SetRecords.

@@ -110,22 +110,28 @@ func (z *rfc2136Zone) Read(ctx context.Context, keys ...Key) []Reading {
 	return readings
 }
 
-// Apply sends one UPDATE message for each change, which the server carries out whole or not at
-// all (RFC 2136 §3.4), and only if the RRset is exactly what was seen (§2.4.2, §2.4.3). One message
-// for all of them would have a single conflict stop the others.
+// Apply sends one UPDATE message for each change, or for those of a unit, which the server carries out
+// whole or not at all (RFC 2136 §3.4), and only if each RRset is exactly what was seen (§2.4.2, §2.4.3). One
+// message for all of them would have a single conflict stop the others.
 func (z *rfc2136Zone) Apply(ctx context.Context, changes ...Change) []error {
 	l, hangUp := z.line(ctx)
 	defer hangUp()
 	errs := make([]error, len(changes))
-	for i, change := range changes {
-		if err := l.apply(change); err != nil {
-			errs[i] = z.complete(err, "update", change.Seen.Key)
+	for _, unit := range units(changes) {
+		var together []Change
+		for _, i := range unit {
+			together = append(together, changes[i])
+		}
+		if err := l.apply(together); err != nil {
+			for _, i := range unit {
+				errs[i] = z.complete(err, "update", changes[i].Seen.Key)
+			}
 		}
 	}
 	return errs
 }
 
-// Capabilities says that an UPDATE carries one change.
+// Capabilities says that an UPDATE carries one unit.
 func (z *rfc2136Zone) Capabilities() Capabilities {
 	return Capabilities{CompareAndSwap: true, MaxChanges: 1}
 }
@@ -188,15 +194,18 @@ func (l *line) read(key Key) (_ RRset, err error) {
 	return rrsetOf(key, found)
 }
 
-func (l *line) apply(change Change) (err error) {
+func (l *line) apply(unit []Change) (err error) {
 	defer l.recover(&err, UnknownOutcome)
-	if change.Empty() {
-		return nil
+	key := unit[0].Seen.Key
+	for _, change := range unit {
+		if err := l.zone.check(change.Seen.Key); err != nil {
+			return err
+		}
+		if change.Seen.Type == TypeCNAME && len(change.Add) > 0 {
+			key = change.Seen.Key
+		}
 	}
-	if err := l.zone.check(change.Seen.Key); err != nil {
-		return err
-	}
-	update, err := updateFor(l.zone.apex, change)
+	update, err := updateFor(l.zone.apex, unit...)
 	if err != nil {
 		return err
 	}
@@ -204,7 +213,7 @@ func (l *line) apply(change Change) (err error) {
 	if err != nil {
 		return err
 	}
-	return s.update(update, change.Seen.Key)
+	return s.update(update, key)
 }
 
 func (z *rfc2136Zone) check(key Key) error {

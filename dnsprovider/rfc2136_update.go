@@ -23,12 +23,12 @@ func (s *session) update(msg *dns.Msg, key Key) error {
 	switch in.Rcode {
 	case dns.RcodeSuccess:
 		return nil
-	case dns.RcodeYXDomain:
+	case dns.RcodeYXDomain, dns.RcodeYXRrset:
 		if key.Type == TypeCNAME {
 			return failure(Refused, nil, "other records stand at the name, and a CNAME cannot stand beside them (RFC 1034 §3.6.2): remove them, or do without the CNAME")
 		}
 		fallthrough
-	case dns.RcodeNameError, dns.RcodeNXRrset, dns.RcodeYXRrset:
+	case dns.RcodeNameError, dns.RcodeNXRrset:
 		return failure(Changed, nil, "somebody else changed the records since they were read (%s)", rcodeName(in.Rcode))
 	case dns.RcodeNotAuth, dns.RcodeNotZone:
 		return failure(ZoneNotFound, nil, "the server does not take updates for the name in zone %s (%s): check the zone's name and that the server is its primary", s.apex, rcodeName(in.Rcode))

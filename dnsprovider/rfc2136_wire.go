@@ -116,55 +116,90 @@ func joinCharacterStrings(rdata []byte) string {
 	return string(text)
 }
 
-// updateFor builds the UPDATE message of a change: the prerequisite that the RRset is what
-// was seen, our records out, the new ones in.
-func updateFor(apex string, change Change) (*dns.Msg, error) {
-	if err := change.check(); err != nil {
-		return nil, err
-	}
-	seen := change.Seen
-	header := dns.RR_Header{Name: dns.Fqdn(seen.Name), Rrtype: typeCodes[seen.Type], Class: dns.ClassINET}
-	record := func(rdata string, ttl time.Duration) []dns.RR {
-		rr := &dns.RFC3597{Hdr: header, Rdata: rdata}
-		rr.Hdr.Ttl = uint32(ttl / time.Second)
-		return []dns.RR{rr}
-	}
-
+// updateFor builds the UPDATE message of a unit: the prerequisites that the RRsets are what was seen, our
+// records out, the new ones in.
+func updateFor(apex string, unit ...Change) (*dns.Msg, error) {
 	msg := new(dns.Msg)
 	msg.SetUpdate(dns.Fqdn(apex))
+	for i, change := range unit {
+		if err := change.check(); err != nil {
+			return nil, err
+		}
+		require(msg, change, slices.Concat(unit[:i], unit[i+1:]))
+	}
+	for _, change := range unit {
+		if err := replace(msg, change); err != nil {
+			return nil, err
+		}
+	}
+	return msg, nil
+}
 
+// besideTypes are the kinds of records that may stand at the name of a host beside its addresses, and so keep
+// a CNAME from it.
+var besideTypes = []uint16{
+	dns.TypeA, dns.TypeAAAA, dns.TypeTXT, dns.TypeMX, dns.TypeNS, dns.TypeSRV, dns.TypeCAA, dns.TypeHTTPS, dns.TypeSVCB, dns.TypeTLSA,
+	dns.TypeSSHFP, dns.TypeNAPTR, dns.TypePTR, dns.TypeHINFO, dns.TypeLOC, dns.TypeRP, dns.TypeURI, dns.TypeDNAME, dns.TypeDS,
+}
+
+// require has the server change nothing unless what stands is what was seen. others are the other changes of
+// the unit.
+func require(msg *dns.Msg, change Change, others []Change) {
+	seen := change.Seen
+	absent := func(code uint16) {
+		msg.RRsetNotUsed([]dns.RR{&dns.ANY{Hdr: dns.RR_Header{Name: dns.Fqdn(seen.Name), Rrtype: code, Class: dns.ClassINET}}})
+	}
+	clearing := func(recordType string) bool {
+		return slices.ContainsFunc(others, func(c Change) bool { return c.Seen.Type == recordType && c.clears() })
+	}
 	switch {
 	case len(seen.Records) > 0: // §2.4.2: exactly these
 		for _, r := range seen.Records {
-			msg.Used(record(r.Handle, 0))
+			msg.Used(recordsFor(seen.Key, r.Handle, 0))
 		}
-	case seen.Type == TypeCNAME: // §2.4.3, and §2.4.5 as a CNAME stands alone or is silently ignored (§3.4.2.2)
-		msg.RRsetNotUsed(record("", 0))
-		msg.NameNotUsed(record("", 0))
-	default: // §2.4.3, also for the CNAME beside which the new record would silently be ignored
-		msg.RRsetNotUsed(record("", 0))
-		alias := header
-		alias.Rrtype = dns.TypeCNAME
-		msg.RRsetNotUsed([]dns.RR{&dns.ANY{Hdr: alias}})
+	case seen.Type != TypeCNAME: // §2.4.3, also for the CNAME beside which the new record would silently be ignored
+		absent(typeCodes[seen.Type])
+		if !clearing(TypeCNAME) {
+			absent(dns.TypeCNAME)
+		}
+	case !clearing(TypeA) && !clearing(TypeAAAA): // §2.4.3, and §2.4.5 as a CNAME stands alone or is silently ignored (§3.4.2.2)
+		absent(dns.TypeCNAME)
+		msg.NameNotUsed(recordsFor(seen.Key, "", 0))
+	default: // as before, but for the addresses that make way for it
+		absent(dns.TypeCNAME)
+		for _, code := range besideTypes {
+			if code == dns.TypeA && clearing(TypeA) || code == dns.TypeAAAA && clearing(TypeAAAA) {
+				continue
+			}
+			absent(code)
+		}
 	}
+}
 
+// replace takes records out and puts others in.
+func replace(msg *dns.Msg, change Change) error {
+	seen := change.Seen
 	for _, r := range change.Remove {
-		msg.Remove(record(r.Handle, 0)) // §2.5.4: this record and no other
+		msg.Remove(recordsFor(seen.Key, r.Handle, 0)) // §2.5.4: this record and no other
 	}
-
 	ttl := change.TTL
 	if change.keepsSome() {
 		ttl = seen.TTL // records of one RRset have one TTL (RFC 2181 §5.2): the owners of the others chose it
 	}
 	if ttl < 0 || ttl > maxTTL*time.Second {
-		return nil, failure(Invalid, nil, "the TTL %v is not between 0 and %d seconds", ttl, maxTTL)
+		return failure(Invalid, nil, "the TTL %v is not between 0 and %d seconds", ttl, maxTTL)
 	}
 	for _, value := range change.Add {
 		rdata, err := rdataOf(seen.Type, value)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		msg.Insert(record(rdata, ttl))
+		msg.Insert(recordsFor(seen.Key, rdata, ttl))
 	}
-	return msg, nil
+	return nil
+}
+
+func recordsFor(key Key, rdata string, ttl time.Duration) []dns.RR {
+	header := dns.RR_Header{Name: dns.Fqdn(key.Name), Rrtype: typeCodes[key.Type], Class: dns.ClassINET, Ttl: uint32(ttl / time.Second)}
+	return []dns.RR{&dns.RFC3597{Hdr: header, Rdata: rdata}}
 }

@@ -31,13 +31,14 @@ func (z *route53Zone) Apply(ctx context.Context, changes ...Change) []error {
 
 	errs := make([]error, len(changes))
 	var edits []edit
-	for i, change := range changes {
-		e, err := z.editFor(change)
+	for _, unit := range units(changes) {
+		e, err := z.editOf(unit, changes)
 		if err == nil && len(e.changes) > 0 {
-			e.index, e.key = i, change.Seen.Key
 			edits = append(edits, e)
 		}
-		errs[i] = err
+		for _, i := range unit {
+			errs[i] = err
+		}
 	}
 	if len(edits) > 0 {
 		w := &writing{zone: z, ctx: ctx, errs: errs}
@@ -51,13 +52,27 @@ func (z *route53Zone) Apply(ctx context.Context, changes ...Change) []error {
 	return errs
 }
 
-// edit is a change in the words of Route 53.
+// edit is a unit of changes in the words of Route 53.
 type edit struct {
-	index   int
+	unit    []int
 	key     Key
 	changes []types.Change
 	records int // ResourceRecord elements
 	chars   int // in their values
+}
+
+// editOf builds the edit of a unit.
+func (z *route53Zone) editOf(unit []int, changes []Change) (edit, error) {
+	whole := edit{unit: unit, key: changes[unit[0]].Seen.Key}
+	for _, i := range unit {
+		e, err := z.editFor(changes[i])
+		if err != nil {
+			return edit{}, err
+		}
+		whole.changes = append(whole.changes, e.changes...)
+		whole.records, whole.chars = whole.records+e.records, whole.chars+e.chars
+	}
+	return whole, nil
 }
 
 // editFor builds the edit of a change: the whole set as it was seen out, as it shall be in.
@@ -165,7 +180,7 @@ type writing struct {
 	zone *route53Zone
 	ctx  context.Context
 	id   string
-	errs []error // by edit.index
+	errs []error // by index of the change
 	stop error   // why nothing more is sent
 }
 
@@ -251,7 +266,9 @@ func (w *writing) send(edits []edit) error {
 
 func (w *writing) fail(edits []edit, err error) {
 	for _, e := range edits {
-		w.errs[e.index] = err
+		for _, i := range e.unit {
+			w.errs[i] = err
+		}
 	}
 }
 

@@ -97,7 +97,8 @@ type Zone interface {
 	Read(ctx context.Context, keys ...Key) []Reading
 
 	// Apply makes the changes, each whole or not at all, in their order, and returns the error of
-	// each; no two are of one key. Seen may count on what changes before it make of the name's other
+	// each; no two are of one key. Those of one name's CNAME, A and AAAA records are made whole or not at
+	// all together, where the provider can do that. Seen may count on what changes before it make of the name's other
 	// types: an adapter that can't tell answers Changed, and the next look does it. Nil says that the provider took the change, not that
 	// it is served: the caller reads back. After an error of kind UnknownOutcome it may or may
 	// not have happened. One that is Empty costs nothing.

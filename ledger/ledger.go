@@ -29,6 +29,9 @@ type Ledger struct {
 	MTASTS  *MTASTS      `json:"mtaSTS,omitempty"`
 	MX      MX           `json:"mx,omitzero"`
 
+	// ThirdParty is there for as long as spec has somebody else serve the MTA-STS policy.
+	ThirdParty *ThirdParty `json:"thirdParty,omitempty"`
+
 	// Signers are the Secrets that the domain's signers mount.
 	Signers []Signer `json:"signers,omitempty"`
 
@@ -81,6 +84,9 @@ type MTASTS struct {
 	Used []string `json:"used,omitempty"`
 	// Since is when Policy was announced.
 	Since time.Time `json:"since,omitzero"`
+	// Testing is since when the announced policies have had mode testing. Zero: it is another, or an older
+	// ledger.
+	Testing time.Time `json:"testing,omitzero"`
 	// Held are the other policies that senders may hold, in the order in which they were first served.
 	Held []HeldPolicy `json:"held,omitempty"`
 	// Until is when the last sender forgets the policies that were served and are not among Held:
@@ -88,6 +94,10 @@ type MTASTS struct {
 	Until time.Time `json:"until,omitzero"`
 	// TLSSecret is the Secret with the certificate that the policies are served with.
 	TLSSecret string `json:"tlsSecret,omitempty"`
+
+	// HandedOver is since when a third party's policy and record were seen in place of these: they are
+	// served for caches alone. Zero: they were not.
+	HandedOver time.Time `json:"handedOver,omitzero"`
 
 	// Unprobed is since when nothing but probes without an answer keep a policy back.
 	Unprobed time.Time `json:"unprobed,omitzero"`
@@ -98,6 +108,16 @@ type HeldPolicy struct {
 	Policy string `json:"policy"` // the body
 	// Until is when the last sender forgets it. Zero: it may be served, or its id seen, even now. It is
 	// entered so before it is served for the first time.
+	Until time.Time `json:"until,omitzero"`
+}
+
+// ThirdParty is what was seen of the policy that somebody else serves, with spec.mtaSTS.hosting External.
+type ThirdParty struct {
+	// Policy is the body in its plainest form, as it was last seen at every address. Empty: none was seen.
+	Policy string `json:"policy,omitempty"`
+	// Since is since when the policies that were seen have had this one's mode.
+	Since time.Time `json:"since,omitzero"`
+	// Until is when the last sender forgets the policies that were seen before it.
 	Until time.Time `json:"until,omitzero"`
 }
 

@@ -160,9 +160,15 @@ const (
 	// ReasonPolicyNotServed: the policy can't be fetched over HTTPS as it should be, so it is not
 	// announced. Check the address record, the certificate and the way to port 443.
 	ReasonPolicyNotServed = "PolicyNotServed"
-	// ReasonPolicyMismatch: another policy is served than spec says. Wait for the replicas, or correct
-	// what the third party serves.
+	// ReasonPolicyMismatch: another policy is served than the one that is to be announced. Wait for the
+	// replicas; if it lasts, mta-sts.<domain> leads to somebody else's server.
 	ReasonPolicyMismatch = "PolicyMismatch"
+	// ReasonThirdPartyMismatch: with hosting: External another policy is served than spec says, or several,
+	// or one that can't be read. Have the third party correct it, or change spec.mtaSTS.
+	ReasonThirdPartyMismatch = "ThirdPartyMismatch"
+	// ReasonThirdPartyPending: with hosting: External the world still gets the operator's own policy, or what
+	// the third party has is not good yet, so the operator goes on serving. Do what the message says.
+	ReasonThirdPartyPending = "ThirdPartyPending"
 	// ReasonAddressPending: mta-sts.<domain> has no address, and the operator knows of none: its Service has
 	// none yet, or it was not told of it. Wait, publish the record, or set spec.mtaSTS.address.
 	ReasonAddressPending = "AddressPending"
@@ -245,6 +251,9 @@ const (
 	// ReasonSignerSecretLeft: Event: the domain's part of a shared signer's Secret that was left for another
 	// is removed. Nothing to do.
 	ReasonSignerSecretLeft = "SignerSecretLeft"
+	// ReasonThirdPartyServes: Event: with hosting: External the policy and the record of the third party were
+	// seen in place of the operator's, which serves its own for one more day. Nothing to do.
+	ReasonThirdPartyServes = "ThirdPartyServes"
 	// ReasonHandedOver: Event: a deleted MailDomain is gone, and a tombstone in the operator's namespace
 	// goes on to withdraw what has to stay for longer. Nothing to do.
 	ReasonHandedOver = "HandedOver"
@@ -306,6 +315,8 @@ func Reasons() []string {
 		ReasonCertificateNotReady,
 		ReasonPolicyNotServed,
 		ReasonPolicyMismatch,
+		ReasonThirdPartyMismatch,
+		ReasonThirdPartyPending,
 		ReasonAddressPending,
 		ReasonMXNotCovered,
 		ReasonMXNotSecure,
@@ -333,6 +344,7 @@ func Reasons() []string {
 		ReasonSignerSecretRenamed,
 		ReasonSignerSecretDeleted,
 		ReasonSignerSecretLeft,
+		ReasonThirdPartyServes,
 		ReasonHandedOver,
 		ReasonRecordsLeft,
 		ReasonCreate,

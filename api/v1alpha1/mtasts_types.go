@@ -29,8 +29,10 @@ type MTASTSSpec struct {
 	// +kubebuilder:validation:items:XValidation:rule="self.matches('^([*][.])?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?[.])+[a-z]([a-z0-9-]{0,61}[a-z0-9])?$')",message="spec.mtaSTS.mx must hold host names in lower-case A-labels without a trailing dot, such as mx1.example.com, or with one leading wildcard, such as *.example.com (RFC 8461 section 4.1)"
 	MX []string `json:"mx,omitempty"`
 
-	// hosting is Sidecar, the operator serves the policy, or External: a third party serves it, and
-	// policy and TXT record are checked and neither is owned. Unset: Sidecar.
+	// hosting is Sidecar, the operator serves the policy, or External: a third party serves it; policy
+	// and TXT record are checked, by mode and by what of maxAge and mx is set, and neither they nor the
+	// address of the policy host are written. What the operator has served before is served until the
+	// third party's is in its place. Unset: Sidecar.
 	// +optional
 	Hosting MTASTSHosting `json:"hosting,omitempty"`
 

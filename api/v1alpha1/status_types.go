@@ -262,13 +262,14 @@ type DKIMKeyStatus struct {
 
 // MTASTSStatus is the policy in force and what is owed to senders that hold it.
 type MTASTSStatus struct {
-	// policyID is the id in the TXT record that announces the policy (RFC 8461 section 3.1).
-	// Unset: none is announced.
+	// policyID is the id in the TXT record that announces the operator's policy (RFC 8461 section 3.1).
+	// Unset: none is announced, or a third party's is.
 	// +optional
 	// +kubebuilder:validation:MaxLength=32
 	PolicyID string `json:"policyID,omitempty"`
 
-	// mode is the mode of the announced policy. Unset: none is announced.
+	// mode is the mode of the announced policy, or of the one that a third party serves. Unset: there is
+	// none.
 	// +optional
 	Mode MTASTSMode `json:"mode,omitempty"`
 

@@ -63,10 +63,10 @@ type Served struct {
 
 // Seen is what a domain had announced.
 type Seen struct {
-	ID    string    // of the record
-	Body  string    // of the policy
-	Since time.Time // when this policy was first seen
-	Until time.Time // when the last sender forgets it
+	ID        string    // of the record
+	Body      string    // of the policy
+	ModeSince time.Time // since when policies of this one's mode are seen; zero: unknown
+	Until     time.Time // when the last sender forgets it
 }
 
 const (
@@ -108,7 +108,7 @@ func judge(s Subject) (out []lint.Finding) {
 	default:
 		find("MTASTS-MULTIPLE", "%d records: %q", len(records), records)
 	}
-	if s.NoReports && len(records) > 0 {
+	if s.NoReports && len(records) > 0 && !withdrawing(s.Served) {
 		find("MTASTS-NO-REPORTS", "no TLS-RPT record")
 	}
 	if s.Served == nil {
@@ -122,6 +122,15 @@ func judge(s Subject) (out []lint.Finding) {
 		find("MTASTS-ID-UNCHANGED", "id=%s", id)
 	}
 	return append(out, lintPolicy(s)...)
+}
+
+// withdrawing reports whether the policy has mode none, which stops no mail.
+func withdrawing(served *Served) bool {
+	if served == nil {
+		return false
+	}
+	p, err := ParsePolicy(served.Body)
+	return err == nil && p.Mode == None
 }
 
 func lintPolicy(s Subject) (out []lint.Finding) {
@@ -148,8 +157,8 @@ func lintPolicy(s Subject) (out []lint.Finding) {
 	if p.MaxAge < shortest || p.Mode == Enforce && p.MaxAge < shortestEnforced {
 		find("MTASTS-MAX-AGE-SHORT", "mode %s with max_age %d", p.Mode, int64(p.MaxAge/time.Second))
 	}
-	if b := s.Before; p.Mode == Testing && b != nil && b.Body == body && s.Now.Sub(b.Since) > longestTesting {
-		find("MTASTS-TESTING-LONG", "since %s", b.Since.UTC().Format(time.DateOnly))
+	if b := s.Before; p.Mode == Testing && b != nil && !b.ModeSince.IsZero() && s.Now.Sub(b.ModeSince) > longestTesting {
+		find("MTASTS-TESTING-LONG", "since %s", b.ModeSince.UTC().Format(time.DateOnly))
 	}
 	named := map[string]bool{}
 	for _, mx := range p.MX {

@@ -40,6 +40,8 @@ func TestLint(t *testing.T) {
 	gets("MTASTS-UNKNOWN-FIELD", texts(record+"; a=b"))
 	gets("MTASTS-UNKNOWN-FIELD", served(file("mode: testing", "mx: a.example", "max_age: 86400", "a: b")))
 	gets("MTASTS-NO-REPORTS", with(texts(record), func(s *Subject) { s.NoReports = true }))
+	gets("MTASTS-NO-REPORTS", with(good, func(s *Subject) { s.NoReports = true }))
+	gets("", with(served(file("mode: none", "max_age: 86400")), func(s *Subject) { s.NoReports = true }))
 	gets("MTASTS-POLICY-NOT-SERVED", served(&Served{Failure: "status 404"}))
 	gets("MTASTS-ID-UNCHANGED", with(good, func(s *Subject) { s.Before = &Seen{ID: "1", Body: "another"} }))
 	gets("MTASTS-CONTENT-TYPE", served(&Served{Body: enforced.Body, ContentType: "text/html"}))
@@ -50,10 +52,10 @@ func TestLint(t *testing.T) {
 	gets("MTASTS-MAX-AGE-SHORT", served(file("mode: enforce", "mx: a.example", "max_age: 604799")))
 	gets("MTASTS-MAX-AGE-SHORT", served(file("mode: testing", "mx: a.example", "max_age: 86399")))
 	gets("MTASTS-TESTING-LONG", with(served(tested), func(s *Subject) {
-		s.Now, s.Before = now, &Seen{ID: "1", Body: tested.Body, Since: now.Add(-12*7*24*time.Hour - 1)}
+		s.Now, s.Before = now, &Seen{ID: "0", Body: "another", ModeSince: now.Add(-12*7*24*time.Hour - 1)}
 	}))
 	gets("", with(served(tested), func(s *Subject) {
-		s.Now, s.Before = now, &Seen{ID: "1", Body: tested.Body, Since: now.Add(-12 * 7 * 24 * time.Hour)}
+		s.Now, s.Before = now, &Seen{ID: "0", Body: "another", ModeSince: now.Add(-12 * 7 * 24 * time.Hour)}
 	}))
 	gets("", with(served(tested), func(s *Subject) { s.Now, s.Before = now, &Seen{ID: "0", Body: "another"} }))
 	gets("MTASTS-MX-TWICE", served(file("mode: testing", "mx: a.example", "mx: A.example", "max_age: 86400")))

@@ -2,6 +2,9 @@ package controllers
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
 	"slices"
 	"time"
 
@@ -24,9 +27,13 @@ const recordCaches = 24 * time.Hour
 // maxHeld bounds how many policies the ledger lists. Of others it keeps the latest end alone.
 const maxHeld = 32
 
+// maxUsed bounds how many ids the ledger lists. When there were more, none is the hash of a policy alone.
+const maxUsed = 64
+
 // offer returns the commitment with a policy that is going to be served.
 func offer(c ledger.MTASTS, p mtasts.Policy) ledger.MTASTS {
 	body := p.String()
+	c.Astray = c.Astray || c.Policy != "" && body != c.Policy
 	at := slices.IndexFunc(c.Held, func(h ledger.HeldPolicy) bool { return h.Policy == body })
 	switch {
 	case body == c.Policy || held(p) == 0 || at >= 0 && c.Held[at].Until.IsZero():
@@ -56,18 +63,34 @@ func forgetOne(c ledger.MTASTS) ledger.MTASTS {
 // announced returns the commitment after p was proven to be all that is served, at now, and its id is
 // on its way to DNS. The policy before stays open: its id is still there.
 func announced(c ledger.MTASTS, p mtasts.Policy, now time.Time) ledger.MTASTS {
-	if c.Policy == p.String() {
+	if c.Policy == p.String() && !c.Astray {
 		return c
 	}
+	id := nextID(c, p)
+	if c.ID != "" && len(c.Used) < maxUsed {
+		c.Used = append(slices.Clone(c.Used), c.ID)
+	}
 	c.Held = slices.DeleteFunc(slices.Clone(c.Held), func(h ledger.HeldPolicy) bool { return h.Policy == p.String() })
-	if heldBody(c.Policy) > 0 {
+	if heldBody(c.Policy) > 0 && c.Policy != p.String() {
 		c.Held = append(c.Held, ledger.HeldPolicy{Policy: c.Policy})
 	}
-	c.Policy, c.ID, c.Since = p.String(), p.ID(), now
+	c.Policy, c.ID, c.Astray, c.Since = p.String(), id, false, now
 	if len(c.Held) > maxHeld {
 		c = forgetOne(c)
 	}
 	return c
+}
+
+// nextID is an id under which nobody can hold anything but p: a policy is served before it is announced,
+// so senders may have got it under the id before, and keep it for as long as they see that one again
+// (RFC 8461 §3.1). The first time it is the hash of the policy alone.
+func nextID(c ledger.MTASTS, p mtasts.Policy) string {
+	id := p.ID()
+	if id != c.ID && !slices.Contains(c.Used, id) && len(c.Used) < maxUsed && (c.Policy != "" || !c.Astray) {
+		return id
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%s\n%d\n%d", p, c.ID, c.Since.Unix(), c.Until.Unix()))
+	return hex.EncodeToString(sum[:16])
 }
 
 // settled returns the commitment after it was proven, at now, that the announced policy is all that is

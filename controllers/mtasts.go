@@ -116,6 +116,7 @@ func (s *scope) commitment() ledger.MTASTS {
 	}
 	body, until := s.site.served()
 	if p, err := mtasts.ParsePolicy(body); err == nil {
+		c.Astray = c.Astray || s.book.MTASTS == nil // under whatever ids it was announced
 		c = offer(c, p)
 	}
 	if until.After(ends(c)) {
@@ -144,8 +145,9 @@ func (s *scope) commitProbing(since time.Time) {
 // announce wants the record of a policy that the world gets.
 func (r *Reconciler) announce(ctx context.Context, s *scope, slot records.Slot, policy mtasts.Policy) {
 	c := announced(s.commitment(), policy, s.now)
+	record := mtasts.Record{ID: c.ID}.String()
 	if open(c) {
-		switch s.mtasts.untold = r.untold(ctx, s, slot, policy); {
+		switch s.mtasts.untold = r.untold(ctx, s, slot, record); {
 		case !s.mtasts.untold.bad():
 			c = settled(c, s.now)
 		case s.writes(): // else it stays as it is
@@ -153,15 +155,14 @@ func (r *Reconciler) announce(ctx context.Context, s *scope, slot records.Slot, 
 		}
 	}
 	s.commit(c)
-	s.want(slot, mtasts.Record{ID: policy.ID()}.String(), verdict{})
+	s.want(slot, record, verdict{})
 }
 
-// untold says where senders may see the id of a policy before this one, and so go on to renew it.
-func (r *Reconciler) untold(ctx context.Context, s *scope, slot records.Slot, policy mtasts.Policy) verdict {
+// untold says where senders may see another id than that of the record, and so go on to renew what they hold.
+func (r *Reconciler) untold(ctx context.Context, s *scope, slot records.Slot, record string) verdict {
 	if s.abandoned() {
 		return verdict{} // what stands there stays
 	}
-	record := mtasts.Record{ID: policy.ID()}.String()
 	seen := r.look(ctx, s, slot.Name)
 	where, silent := seen.others(slot, record), s.silence(seen)
 	switch {
@@ -199,6 +200,7 @@ func (r *Reconciler) withdrawMTASTS(ctx context.Context, s *scope, slot records.
 	}
 	none := records.MTASTSWithdrawal()
 	s.mtasts.serve = &none
+	c = offer(c, none)
 	s.commit(c)
 	why := r.proof(ctx, s, none)
 	if body, _ := s.site.served(); s.ending != nil && body == none.String() && why.bad() {

@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
+	"github.com/maildomain/maildomain-operator/ledger"
 	"github.com/maildomain/maildomain-operator/mailauth/mtasts"
 	"github.com/maildomain/maildomain-operator/probe"
 )
@@ -37,9 +38,20 @@ func (w *world) policyOf() mtasts.Policy {
 	return p
 }
 
+// announcedPolicy is what the ledger says of the announced policy.
+func (w *world) announcedPolicy() ledger.MTASTS {
+	w.t.Helper()
+	l, err := ledger.Decode(w.secret(ledgerName("example-com")).Data[ledgerFile], "example.com")
+	w.must(err)
+	if l.MTASTS == nil {
+		return ledger.MTASTS{}
+	}
+	return *l.MTASTS
+}
+
 // isAnnounced holds when the record has the id of what is served.
 func (w *world) isAnnounced(*v1alpha1.MailDomain) bool {
-	return slices.Equal(w.dns.TXT("_mta-sts.example.com"), []string{mtasts.Record{ID: w.policyOf().ID()}.String()})
+	return slices.Equal(w.dns.TXT("_mta-sts.example.com"), []string{mtasts.Record{ID: w.announcedPolicy().ID}.String()}) && w.announcedPolicy().Policy == w.policyOf().String()
 }
 
 // The MX records move as the documentation says: widen, wait for the moment, move, narrow.

@@ -51,7 +51,7 @@ func TestWhoHasTheIDOfThePolicyBefore(t *testing.T) {
 			if tt.silent > 0 {
 				s.book.Silent = map[string]time.Time{"ns2": noon.Add(-tt.silent)}
 			}
-			why := (&Reconciler{}).untold(t.Context(), s, slot, after)
+			why := (&Reconciler{}).untold(t.Context(), s, slot, record(after))
 			if why.reason != tt.reason || !strings.Contains(why.message, tt.says) {
 				t.Errorf("%q: %s", why.reason, why.message)
 			}

@@ -74,6 +74,11 @@ type MTASTS struct {
 	// Policy is the body that was announced last, ID its id. Empty: none was announced yet.
 	Policy string `json:"policy"`
 	ID     string `json:"id"`
+	// Astray says that another policy was served while ID was out, or may have been: who fetched that under ID
+	// does not come again for as long as it sees ID. So Policy needs another one, if it is to stay.
+	Astray bool `json:"astray,omitempty"`
+	// Used are the ids before ID.
+	Used []string `json:"used,omitempty"`
 	// Since is when Policy was announced.
 	Since time.Time `json:"since,omitzero"`
 	// Held are the other policies that senders may hold, in the order in which they were first served.

@@ -1,0 +1,65 @@
+package controllers
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/maildomain/maildomain-operator/ledger"
+	"github.com/maildomain/maildomain-operator/mailauth/mtasts"
+)
+
+// Who fetched a policy under an id does not come again while it sees that id. So no id is announced again
+// after another policy was served while it was out.
+func TestAnIDIsOfOnePolicy(t *testing.T) {
+	first, second, none := policy(mtasts.Enforce, "a.example"), policy(mtasts.Enforce, "b.example"), policy(mtasts.None, "a.example")
+	for name, wishes := range map[string][]mtasts.Policy{
+		"served only, and back":             {second, first},
+		"mode none, and back":               {none, first},
+		"announced, and back":               {second, second, first, first},
+		"back and forth":                    {second, first, first, second, second, first, first, second, second},
+		"more often than can be remembered": slices.Repeat([]mtasts.Policy{second, second, first, first}, maxUsed),
+	} {
+		t.Run(name, func(t *testing.T) {
+			now, served := noon, first
+			c := announced(offer(ledger.MTASTS{}, first), first, now)
+			got := map[string]string{c.ID: c.Policy} // under each id: what was served while it was out
+			strays := map[string]bool{}
+			for _, wish := range wishes {
+				now = now.Add(time.Hour)
+				c = offer(c, wish)
+				if served.String() == wish.String() { // proven on every replica
+					before := c.ID
+					c = announced(c, wish, now)
+					if c.ID != before && (strays[c.ID] || got[c.ID] != "") {
+						t.Fatalf("the id %s is announced again for %q", c.ID, c.Policy)
+					}
+					got[c.ID] = c.Policy
+				}
+				served = wish
+				if served.String() != got[c.ID] {
+					strays[c.ID] = true
+				}
+			}
+			c = announced(offer(c, served), served, now.Add(time.Hour))
+			if strays[c.ID] || c.Policy != served.String() || len(c.ID) != 32 {
+				t.Errorf("the id %s is out for %q, and others were served under it: %v", c.ID, c.Policy, strays[c.ID])
+			}
+			if again := announced(offer(c, served), served, now.Add(2*time.Hour)); again.ID != c.ID || len(c.Used) > maxUsed {
+				t.Errorf("an unchanged policy gets the id %s after %s; %d are remembered", again.ID, c.ID, len(c.Used))
+			}
+		})
+	}
+}
+
+// The first id is the hash of the policy, so that a ledger of an earlier version goes on with what it has.
+func TestTheFirstIDIsTheHash(t *testing.T) {
+	p := policy(mtasts.Enforce, "a.example")
+	if c := announced(offer(ledger.MTASTS{}, p), p, noon); c.ID != p.ID() {
+		t.Errorf("%s", c.ID)
+	}
+	old := ledger.MTASTS{Policy: p.String(), ID: p.ID(), Since: noon}
+	if c := announced(offer(old, p), p, noon.Add(time.Hour)); c.ID != p.ID() || !c.Since.Equal(noon) {
+		t.Errorf("an upgrade announces %s at %v", c.ID, c.Since)
+	}
+}

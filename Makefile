@@ -72,9 +72,18 @@ test: ## Run all tests, with a real API server (PACKAGES=./keys/... for a part)
 
 # The worlds are played without the race detector: each has one goroutine, and there are many.
 SEEDS ?= 10000
+YEARS ?= 200
+PLAY   = GOGC=400 go test ./test/simulate -count=1 -timeout 60m -v
 .PHONY: simulate
-simulate: ## Play SEEDS worlds of DKIM rotation (10000) and every crash and error of one, or the world of SEED=n for its trace
-	GOGC=400 go test ./test/simulate -count=1 -timeout 60m -v $(if $(SEED),-run TestSeeds -seed $(SEED),-seeds $(SEEDS))
+simulate: ## Play SEEDS worlds of DKIM rotation (10000) and YEARS of MTA-STS (200), or the world of SEED=n or YEAR=n for its trace
+ifdef SEED
+	$(PLAY) -run 'TestSeeds$$' -seed $(SEED)
+else ifdef YEAR
+	$(PLAY) -run 'TestYear$$' -seed $(YEAR)
+else
+	$(PLAY) -skip 'TestYear$$' -seeds $(SEEDS)
+	$(PLAY) -run 'TestYear$$' -seeds $(YEARS)
+endif
 
 .PHONY: verify
 verify: verify-generated verify-format vet lint verify-modules ## Check that generated files, format, lint and modules are in order

@@ -26,10 +26,10 @@ type Observed struct {
 
 // ObservedPolicy is an announced MTA-STS policy.
 type ObservedPolicy struct {
-	ID    string    `json:"id"`
-	Body  string    `json:"body"`
-	Since time.Time `json:"since"` // when it was first seen
-	Until time.Time `json:"until"` // when the last sender forgets it
+	ID        string    `json:"id"`
+	Body      string    `json:"body"`
+	ModeSince time.Time `json:"modeSince"` // since when policies of this one's mode are seen
+	Until     time.Time `json:"until"`     // when the last sender forgets it
 }
 
 // ObservedKey is a key that is in use.
@@ -224,13 +224,13 @@ func (l *look) observe(before *Observed, now time.Time) Observed {
 		o.MTASTS = earlier.MTASTS // senders hold it all the same
 		return o
 	}
-	o.MTASTS = &ObservedPolicy{ID: id, Body: policy.Body, Since: o.At, Until: o.At.Add(p.MaxAge)}
+	o.MTASTS = &ObservedPolicy{ID: id, Body: policy.Body, ModeSince: o.At, Until: o.At.Add(p.MaxAge)}
 	if old := earlier.MTASTS; old != nil {
-		if old.ID == id && old.Body == policy.Body {
-			o.MTASTS.Since = old.Since
+		if was, err := mtasts.ParsePolicy(old.Body); err == nil && was.Mode == p.Mode {
+			o.MTASTS.ModeSince = old.ModeSince
 		}
 		if old.ID == id && old.Body != policy.Body { // senders that hold the old one have no reason to fetch
-			o.MTASTS.Body, o.MTASTS.Since = old.Body, old.Since
+			o.MTASTS.Body, o.MTASTS.ModeSince = old.Body, old.ModeSince
 		}
 		if old.Until.After(o.MTASTS.Until) {
 			o.MTASTS.Until = old.Until

@@ -27,13 +27,15 @@ const recordCaches = 24 * time.Hour
 // maxHeld bounds how many policies the ledger lists. Of others it keeps the latest end alone.
 const maxHeld = 32
 
-// maxUsed bounds how many ids the ledger lists. When there were more, none is the hash of a policy alone.
-const maxUsed = 64
+// maxServed bounds how many hashes of policies the ledger lists. When there were more, each may be one that was
+// served before.
+const maxServed = 64
 
 // offer returns the commitment with a policy that is going to be served.
 func offer(c ledger.MTASTS, p mtasts.Policy) ledger.MTASTS {
 	body := p.String()
 	c.Astray = c.Astray || c.Policy != "" && body != c.Policy
+	c = turned(c, p)
 	at := slices.IndexFunc(c.Held, func(h ledger.HeldPolicy) bool { return h.Policy == body })
 	switch {
 	case body == c.Policy || held(p) == 0 || at >= 0 && c.Held[at].Until.IsZero():
@@ -67,7 +69,6 @@ func announced(c ledger.MTASTS, p mtasts.Policy, now time.Time) ledger.MTASTS {
 		return c
 	}
 	id := nextID(c, p)
-	c = used(c)
 	c.Held = slices.DeleteFunc(slices.Clone(c.Held), func(h ledger.HeldPolicy) bool { return h.Policy == p.String() })
 	if heldBody(c.Policy) > 0 && c.Policy != p.String() {
 		c.Held = append(c.Held, ledger.HeldPolicy{Policy: c.Policy})
@@ -80,32 +81,44 @@ func announced(c ledger.MTASTS, p mtasts.Policy, now time.Time) ledger.MTASTS {
 	return c
 }
 
-// used returns the commitment with its id among those that were out.
-func used(c ledger.MTASTS) ledger.MTASTS {
-	if c.ID != "" && len(c.Used) < maxUsed {
-		c.Used = append(slices.Clone(c.Used), c.ID)
-	}
-	return c
-}
-
-// unannounce returns the commitment without an announced policy: it is not the operator's any more, and senders
-// may hold what it was.
+// unannounce returns the commitment without an announced policy: somebody else serves the domain's now, and senders
+// may have got theirs under the id that was out.
 func unannounce(c ledger.MTASTS) ledger.MTASTS {
-	c = used(c)
 	if heldBody(c.Policy) > 0 {
 		c.Held = append(slices.Clone(c.Held), ledger.HeldPolicy{Policy: c.Policy})
 	}
-	c.Policy, c.ID, c.Astray, c.Since = "", "", false, time.Time{}
+	c.Astray = c.Astray || c.Policy != ""
+	c.Policy, c.ID, c.Since = "", "", time.Time{}
 	return c
 }
+
+// turned notes what is served from now on.
+func turned(c ledger.MTASTS, p mtasts.Policy) ledger.MTASTS {
+	if before, err := mtasts.ParsePolicy(c.Policy); err == nil && len(c.Served) == 0 { // by an earlier version
+		if before.String() == p.String() {
+			return c
+		}
+		c.Served = []string{before.ID()}
+	}
+	if n := len(c.Served); n > 0 && c.Served[n-1] == p.ID() {
+		return c
+	}
+	c.Again = slices.Contains(c.Served, p.ID()) || len(c.Served) == maxServed
+	c.Served = append(slices.Clone(c.Served), p.ID())
+	c.Served = c.Served[max(0, len(c.Served)-maxServed):]
+	return c
+}
+
+// returned reports whether the policy that is served now was served before, as far as is known, and
+// something else between: a replica that serves it may be one that does so no more for a while.
+func returned(c ledger.MTASTS) bool { return c.Again || c.Policy == "" && c.Astray }
 
 // nextID is an id under which nobody can hold anything but p: a policy is served before it is announced,
 // so senders may have got it under the id before, and keep it for as long as they see that one again
 // (RFC 8461 §3.1). The first time it is the hash of the policy alone.
 func nextID(c ledger.MTASTS, p mtasts.Policy) string {
-	id := p.ID()
-	if id != c.ID && !slices.Contains(c.Used, id) && len(c.Used) < maxUsed && (c.Policy != "" || !c.Astray) {
-		return id
+	if !returned(c) {
+		return p.ID()
 	}
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%s\n%d\n%d", p, c.ID, c.Since.Unix(), c.Until.Unix()))
 	return hex.EncodeToString(sum[:16])

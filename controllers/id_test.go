@@ -5,6 +5,9 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/maildomain/maildomain-operator/api/v1alpha1"
 	"github.com/maildomain/maildomain-operator/ledger"
 	"github.com/maildomain/maildomain-operator/mailauth/mtasts"
 )
@@ -18,7 +21,7 @@ func TestAnIDIsOfOnePolicy(t *testing.T) {
 		"mode none, and back":               {none, first},
 		"announced, and back":               {second, second, first, first},
 		"back and forth":                    {second, first, first, second, second, first, first, second, second},
-		"more often than can be remembered": slices.Repeat([]mtasts.Policy{second, second, first, first}, maxUsed),
+		"more often than can be remembered": slices.Repeat([]mtasts.Policy{second, second, first, first}, maxServed),
 	} {
 		t.Run(name, func(t *testing.T) {
 			now, served := noon, first
@@ -45,8 +48,8 @@ func TestAnIDIsOfOnePolicy(t *testing.T) {
 			if strays[c.ID] || c.Policy != served.String() || len(c.ID) != 32 {
 				t.Errorf("the id %s is out for %q, and others were served under it: %v", c.ID, c.Policy, strays[c.ID])
 			}
-			if again := announced(offer(c, served), served, now.Add(2*time.Hour)); again.ID != c.ID || len(c.Used) > maxUsed {
-				t.Errorf("an unchanged policy gets the id %s after %s; %d are remembered", again.ID, c.ID, len(c.Used))
+			if again := announced(offer(c, served), served, now.Add(2*time.Hour)); again.ID != c.ID || len(c.Served) > maxServed {
+				t.Errorf("an unchanged policy gets the id %s after %s; %d are remembered", again.ID, c.ID, len(c.Served))
 			}
 		})
 	}
@@ -61,5 +64,33 @@ func TestTheFirstIDIsTheHash(t *testing.T) {
 	old := ledger.MTASTS{Policy: p.String(), ID: p.ID(), Since: noon}
 	if c := announced(offer(old, p), p, noon.Add(time.Hour)); c.ID != p.ID() || !c.Since.Equal(noon) {
 		t.Errorf("an upgrade announces %s at %v", c.ID, c.Since)
+	}
+}
+
+// Replicas that serve what they served before prove nothing while they may have yet to hear of what was
+// between.
+func TestTheWayBackIsNotProvenByThoseWhoLag(t *testing.T) {
+	first, second := policy(mtasts.Enforce, "a.example"), policy(mtasts.Enforce, "b.example")
+	c := announced(offer(ledger.MTASTS{}, first), first, noon)
+	for name, tt := range map[string]struct {
+		told  ledger.MTASTS
+		since time.Duration
+		waits bool
+	}{
+		"unchanged":             {c, 0, false},
+		"back":                  {offer(offer(c, second), first), 0, true},
+		"back for a while":      {offer(offer(c, second), first), settles - time.Second, true},
+		"back for long enough":  {offer(offer(c, second), first), settles, false},
+		"back, and announced":   {announced(offer(offer(c, second), first), first, noon), 0, false},
+		"forward for the first": {offer(offer(c, second), policy(mtasts.Enforce, "c.example")), 0, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &scope{now: noon, md: &v1alpha1.MailDomain{}, book: &book{Ledger: &ledger.Ledger{MTASTS: &tt.told}}, claim: claimState{held: true}}
+			s.site.config = &corev1.ConfigMap{Data: map[string]string{sitePolicy: first.String(), siteSince: noon.Add(-tt.since).Format(time.RFC3339)}}
+			why := unsettledReplicas(s, first)
+			if why.bad() != tt.waits || tt.waits && s.recheck != settles-tt.since {
+				t.Errorf("%+v, looks again in %s", why, s.recheck)
+			}
+		})
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -18,12 +19,15 @@ import (
 // replica is asked by its own address, as one that lags behind may not be the one that answers at the
 // public name; then each address of the public name is asked as a sender would.
 
+// settles is for how long a replica that can reach the API server may lag behind: its connection is found dead
+// within a minute. One that was cut off for longer goes on with what is stored then, and not with what was between.
+const settles = 2 * time.Minute
+
 // proof says what is missing before senders may be told of the policy, and notes in the scope that nothing is.
 func (r *Reconciler) proof(ctx context.Context, s *scope, policy mtasts.Policy) verdict {
 	domain := s.md.Spec.Domain
-	// What some of them serve as they lag behind is not proven.
-	if body, _ := s.site.served(); s.writes() && body != policy.String() {
-		return verdict{v1alpha1.ReasonPolicyMismatch, "the replicas are told to serve another policy: waiting for the new one"}
+	if why := unsettledReplicas(s, policy); why.bad() {
+		return why
 	}
 	// Every replica had it once, and has been told of no other since.
 	known := s.book.MTASTS != nil && s.book.MTASTS.Policy == policy.String() && !s.book.MTASTS.Astray && !open(*s.book.MTASTS)
@@ -42,6 +46,23 @@ func (r *Reconciler) proof(ctx context.Context, s *scope, policy mtasts.Policy) 
 	}
 	s.mtasts.proven = !why.bad()
 	return why
+}
+
+// unsettledReplicas says why what the replicas serve proves nothing yet: they were told of something else, or so
+// recently of a policy that was served before that one that lags behind may serve it from before.
+func unsettledReplicas(s *scope, policy mtasts.Policy) verdict {
+	if !s.writes() {
+		return verdict{} // nothing will be announced, and the replicas are told nothing
+	}
+	if body, _ := s.site.served(); body != policy.String() {
+		return verdict{v1alpha1.ReasonPolicyMismatch, "the replicas are told to serve another policy: waiting for the new one"}
+	}
+	told, until := s.book.MTASTS, s.site.since().Add(settles)
+	if told == nil || !told.Astray || !returned(*told) || !s.now.Before(until) {
+		return verdict{}
+	}
+	s.again(until.Sub(s.now))
+	return verdict{v1alpha1.ReasonPolicyMismatch, fmt.Sprintf("the policy was served before: waiting until %s for replicas that have yet to hear of the one between", until.Format(time.RFC3339))}
 }
 
 // onReplicas says which replica does not serve the policy yet.

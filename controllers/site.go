@@ -27,6 +27,7 @@ const (
 	// tenant can get a namespace of that name when it was deleted.
 	siteProof  = "proof"
 	sitePolicy = "policy"
+	siteSince  = "since" // when the policy was stored
 	// The Secret with the certificate: that of the holder who had the policy served.
 	siteNamespace = "namespace"
 	siteTLSSecret = "tlsSecret"
@@ -50,6 +51,15 @@ func (s site) served() (policy string, until time.Time) {
 	}
 	until, _ = time.Parse(time.RFC3339, s.config.Data[siteUntil]) // absent: nothing before it
 	return s.config.Data[sitePolicy], until
+}
+
+// since is when the policy was stored; zero if that is not known.
+func (s site) since() time.Time {
+	if s.config == nil {
+		return time.Time{}
+	}
+	since, _ := time.Parse(time.RFC3339, s.config.Data[siteSince]) // absent: by an earlier version, so long ago
+	return since
 }
 
 // namesake reports whether the holder is another of the same name: its ledger is not the one that
@@ -169,6 +179,9 @@ func siteData(s *scope) map[string]string {
 		return data
 	}
 	delete(data, siteWithdrawn)
+	if s.site.config == nil || s.site.config.Data[sitePolicy] != data[sitePolicy] {
+		data[siteSince] = s.now.Format(time.RFC3339)
+	}
 	if s.mtasts.serve != nil && s.md.Spec.MTASTS != nil || data[siteTLSSecret] == "" {
 		data[siteNamespace], data[siteTLSSecret] = s.md.Namespace, cmp.Or(told.TLSSecret, s.md.TLSSecretName())
 	}

@@ -80,8 +80,10 @@ type MTASTS struct {
 	// Astray says that another policy was served while ID was out, or may have been: who fetched that under ID
 	// does not come again for as long as it sees ID. So Policy needs another one, if it is to stay.
 	Astray bool `json:"astray,omitempty"`
-	// Used are the ids before ID.
-	Used []string `json:"used,omitempty"`
+	// Served are the hashes of what was to be served, in this order. Again says that the last of them was
+	// there before.
+	Served []string `json:"served,omitempty"`
+	Again  bool     `json:"again,omitempty"`
 	// Since is when Policy was announced.
 	Since time.Time `json:"since,omitzero"`
 	// Testing is since when the announced policies have had mode testing. Zero: it is another, or an older

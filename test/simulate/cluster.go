@@ -58,6 +58,8 @@ func kindOf(o client.Object) string {
 		return "Secret"
 	case *corev1.ConfigMap:
 		return "ConfigMap"
+	case *metav1.PartialObjectMetadata:
+		return "Secret" // of nothing else the operator has the metadata alone
 	}
 	panic(fmt.Sprintf("the simulated API server has no %T", o))
 }
@@ -93,6 +95,9 @@ func (c *cluster) create(o client.Object) error {
 		c.holders.hold("", secret.Data)
 	}
 	c.store(o)
+	if c.w.year != nil {
+		c.w.year.hosts.told(o)
+	}
 	if kindOf(o) != "ConfigMap" { // what the operator creates of these is no news to it
 		c.changed(placeOf(o), o)
 	}
@@ -214,6 +219,9 @@ func (c *cluster) note(place string, was client.Object) {
 
 // changed is what watches tell: the operator's, and the kubelets'.
 func (c *cluster) changed(place string, o client.Object) {
+	if c.w.year != nil {
+		c.w.year.hosts.told(o)
+	}
 	switch o := o.(type) {
 	case *v1alpha1.DNSProvider:
 		return

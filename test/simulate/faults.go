@@ -12,6 +12,9 @@ func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m))
 
 // troubles are what may go wrong at any time, beside the failures of single calls.
 func (w *World) troubles() []func() {
+	if w.year != nil {
+		return w.year.troubles()
+	}
 	list := []func(){
 		w.silence, w.silence, w.flakiness, w.slowness, w.slowness, w.cutOff,
 		w.providerOutage, w.providerOutage, w.absence, w.kill,

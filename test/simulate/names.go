@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/maildomain/maildomain-operator/dnsprovider"
 	"github.com/maildomain/maildomain-operator/probe"
 )
 
@@ -157,17 +158,30 @@ func (n *names) answer(s *server, addr netip.AddrPort, name string) probe.Answer
 
 const recordTTL = time.Hour
 
+// typeMX is that of records which the operator reads only.
+const typeMX = "MX"
+
+// rrsetAt is under which name an RRset stands in a world's zone: texts, which are most of them, under their own.
+func rrsetAt(name, rrtype string) string {
+	if rrtype == dnsprovider.TypeTXT {
+		return name
+	}
+	return name + "/" + rrtype
+}
+
 // content is what the server has at the name.
 func (n *names) content(s *server, name string) (probe.Outcome, []string) {
 	if values := s.served[name]; len(values) > 0 {
 		return probe.Found, values
 	}
+	owner, _, _ := strings.Cut(name, "/")
 	for other, values := range s.served {
-		if len(values) > 0 && strings.HasSuffix(other, "."+name) {
+		other, _, _ = strings.Cut(other, "/")
+		if len(values) > 0 && (other == owner || strings.HasSuffix(other, "."+owner)) {
 			return probe.NoData, nil
 		}
 	}
-	if name == domain {
+	if owner == domain {
 		return probe.NoData, nil
 	}
 	return probe.NXDomain, nil
@@ -190,19 +204,22 @@ func (p prober) Authority(_ context.Context, name string, _ []string) (probe.Aut
 }
 
 // Ask implements controllers.Prober.
-func (p prober) Ask(_ context.Context, _ probe.Authority, name, _ string) []probe.Answer {
+func (p prober) Ask(_ context.Context, _ probe.Authority, name, rrtype string) []probe.Answer {
 	p.w.pause(0.1) // the questions take their time
 	var answers []probe.Answer
 	for _, s := range p.servers {
 		for _, addr := range s.addrs {
-			answers = append(answers, p.answer(s, addr, name))
+			answers = append(answers, p.answer(s, addr, rrsetAt(name, rrtype)))
 		}
 	}
 	return answers
 }
 
 // resolver is the operator's own, for what is not asked at the zone's servers.
-type resolver struct{ *names }
+type resolver struct {
+	*names
+	cache *receiver
+}
 
 // LookupTXT implements spf.Resolver.
 func (r resolver) LookupTXT(_ context.Context, name string) ([]string, error) {
@@ -214,13 +231,39 @@ func (r resolver) LookupTXT(_ context.Context, name string) ([]string, error) {
 }
 
 // LookupMX implements spf.Resolver.
-func (resolver) LookupMX(context.Context, string) ([]*net.MX, error) {
-	panic("no world has MX records")
+func (r resolver) LookupMX(_ context.Context, name string) ([]*net.MX, error) {
+	values, err := r.lookup(name, typeMX)
+	var list []*net.MX
+	for _, host := range values {
+		list = append(list, &net.MX{Host: host + ".", Pref: 10})
+	}
+	return list, err
 }
 
 // LookupNetIP implements spf.Resolver.
-func (resolver) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) {
-	panic("no world has addresses")
+func (r resolver) LookupNetIP(_ context.Context, network, host string) ([]netip.Addr, error) {
+	values, err := r.lookup(host, map[string]string{"ip4": dnsprovider.TypeA, "ip6": dnsprovider.TypeAAAA}[network])
+	var list []netip.Addr
+	for _, value := range values {
+		list = append(list, netip.MustParseAddr(value))
+	}
+	return list, err
+}
+
+// lookup asks the operator's cache, or any of the servers that answer.
+func (r resolver) lookup(name, rrtype string) ([]string, error) {
+	name = strings.TrimSuffix(name, ".")
+	values, ok := []string(nil), false
+	if !r.w.now.Before(r.cut) && !r.w.chance(r.w.plan.fault/50) {
+		values, ok = r.cache.lookup(r.w, rrsetAt(name, rrtype))
+	}
+	switch {
+	case !ok:
+		return nil, &net.DNSError{Err: "SERVFAIL", Name: name, IsTemporary: true}
+	case len(values) == 0:
+		return nil, &net.DNSError{Err: "no such record", Name: name, IsNotFound: true}
+	}
+	return values, nil
 }
 
 // LookupAddr implements spf.Resolver.

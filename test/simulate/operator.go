@@ -41,11 +41,14 @@ func (o *operator) start() {
 	o.r = &controllers.Reconciler{
 		Client: api{cluster: w.cluster, cached: true}, Reader: api{cluster: w.cluster},
 		Clock: operatorClock{o}, Events: recorder{w},
-		Resolver: resolver{w.names}, Prober: prober{w.names},
+		Resolver: resolver{w.names, &receiver{cache: map[string]cached{}}}, Prober: prober{w.names},
 		Accounts:  &controllers.Accounts{Clock: operatorClock{o}, Open: func(string) (dnsprovider.Zone, error) { return account{w.provider}, nil }},
 		Keys:      w.keys,
 		Namespace: "operator", OwnerID: "simulated",
 		Poll: w.plan.poll, Resync: w.plan.resync, LostKeyGrace: 10 * time.Minute, DeletionGrace: 5 * time.Minute,
+	}
+	if w.year != nil {
+		w.year.equip(o.r)
 	}
 	o.down, o.fails, o.next = false, 0, time.Time{}
 	o.life++
@@ -95,12 +98,17 @@ func (o *operator) pass() {
 			o.wake(time.Millisecond)
 		}
 	}()
-	if w.Counts.Passes++; w.Counts.Passes > maxPasses {
+	if w.Counts.Passes++; w.year != nil {
+		w.year.begins()
+	} else if w.Counts.Passes > maxPasses {
 		w.violated("the operator makes %d passes: it never rests", w.Counts.Passes)
 	}
 	result, err := o.r.Reconcile(context.Background(), ctrl.Request{NamespacedName: types.NamespacedName{Namespace: namespace, Name: object}})
 	if err != nil {
 		o.fails++
+		if w.year != nil {
+			w.year.disturbed = w.now
+		}
 		w.tell("operator", "a pass fails: %s", strings.ReplaceAll(err.Error(), "\n", "; "))
 		o.wake(min(5*time.Millisecond<<min(o.fails, 20), 1000*time.Second))
 		return

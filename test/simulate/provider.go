@@ -20,6 +20,7 @@ type provider struct {
 	stale map[string]time.Time
 
 	calls   int
+	late    bool    // a change comes in that is of an earlier time
 	outage  outcome // of all calls
 	outages time.Time
 }
@@ -98,7 +99,7 @@ func (a account) Read(_ context.Context, keys ...dnsprovider.Key) []dnsprovider.
 	for i, key := range keys {
 		switch how {
 		case fine, unknownMade, unknownNot, unknownLate, lost, lagging: // nothing that a read can be
-			readings[i].RRset = rrset(key, a.seen(key.Name))
+			readings[i].RRset = rrset(key, a.seen(rrsetAt(key.Name, key.Type)))
 		default:
 			readings[i].Err = a.failure(how, "read", key)
 		}
@@ -135,28 +136,30 @@ func (a account) Apply(_ context.Context, changes ...dnsprovider.Change) []error
 }
 
 func (p *provider) apply(c dnsprovider.Change) error {
-	how := p.next()
+	at, how := rrsetAt(c.Seen.Name, c.Seen.Type), p.next()
 	p.w.pause(1)
 	if c.Empty() {
 		return nil
 	}
-	fits := func() bool { return !p.w.plan.cas || slices.Equal(c.Seen.Values(), p.zone[c.Seen.Name]) }
+	fits := func() bool { return !p.w.plan.cas || slices.Equal(c.Seen.Values(), p.zone[at]) }
 	switch how {
 	case fine, lagging, unknownMade:
 		if !fits() {
 			return p.failure(changed, "write", c.Seen.Key)
 		}
 		if how == lagging {
-			p.old[c.Seen.Name] = slices.Clone(p.zone[c.Seen.Name])
-			p.stale[c.Seen.Name] = p.w.now.Add(p.w.between(time.Second, time.Hour))
-			p.w.tell("provider", "reads of %s lag", c.Seen.Name)
+			p.old[at] = slices.Clone(p.zone[at])
+			p.stale[at] = p.w.now.Add(p.w.between(time.Second, time.Hour))
+			p.w.tell("provider", "reads of %s lag", at)
 		}
 		p.make(c)
 	case unknownLate:
 		p.w.in(p.w.between(time.Second, 5*time.Minute), func() {
 			if fits() {
 				p.w.tell("provider", "a change comes late")
+				p.late = true
 				p.make(c)
+				p.late = false
 			}
 		})
 	case lost:
@@ -171,8 +174,13 @@ func (p *provider) apply(c dnsprovider.Change) error {
 
 // make makes the change: of the records that it names, by their handles.
 func (p *provider) make(c dnsprovider.Change) {
-	p.w.watch.change(p.w, c)
-	values := slices.DeleteFunc(slices.Clone(p.zone[c.Seen.Name]), func(v string) bool {
+	at := rrsetAt(c.Seen.Name, c.Seen.Type)
+	if p.w.year != nil {
+		p.w.year.change(c)
+	} else {
+		p.w.watch.change(p.w, c)
+	}
+	values := slices.DeleteFunc(slices.Clone(p.zone[at]), func(v string) bool {
 		return slices.ContainsFunc(c.Remove, func(r dnsprovider.Record) bool { return r.Handle == v })
 	})
 	for _, v := range c.Add {
@@ -180,7 +188,7 @@ func (p *provider) make(c dnsprovider.Change) {
 			values = append(values, v)
 		}
 	}
-	p.set(c.Seen.Name, values...)
+	p.set(at, values...)
 }
 
 // set is what somebody makes of an RRset.

@@ -24,30 +24,51 @@ func few() uint64 {
 	return 6 * realEvery
 }
 
-// TestSeeds plays worlds, each in one goroutine, and shows the first one that fails.
+// TestSeeds plays worlds of DKIM.
 func TestSeeds(t *testing.T) {
 	rsa := &RSAKeys{}
-	if *seed > 0 {
-		show(t, *seed, rsa)
-		return
+	run := func(o Options) Outcome {
+		o.RSA = rsa
+		return Run(o)
 	}
-	count := *seeds
-	if count == 0 {
-		count = few()
+	total, count := playAll(t, run, "SEED", few())
+	if count < 100 {
+		return // too few to have seen everything
+	}
+	for what, n := range map[string]int{
+		"crash": total.Crashes, "failure of the provider": total.ProviderFaults, "outage": total.Outages, "rotation": total.Rotations,
+		"message": total.Delivered, "real signature": total.RealSignatures, "message of a signer that never reloads": total.ApartDeferred, "key taken over": total.Imports, "write of another domain": total.Neighbours,
+	} {
+		if n < count/10 {
+			t.Errorf("%d seeds have seen %d times a %s: they prove little", count, n, what)
+		}
+	}
+}
+
+// playAll plays the worlds that the flags name, or the first few, each in one goroutine, and shows the first one that
+// fails. name is that of make's variable for one of them. It returns what count worlds have seen.
+func playAll(t *testing.T, run func(Options) Outcome, name string, few uint64) (total Counts, count int) {
+	t.Helper()
+	if *seed > 0 {
+		show(t, *seed, run)
+		return total, 0
+	}
+	last := *seeds
+	if last == 0 {
+		last = few
 	}
 	var next, failed atomic.Uint64
 	var mu sync.Mutex
-	var total Counts
 	next.Store(*from - 1)
-	failed.Store(count + 1)
+	failed.Store(last + 1)
 	var group sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		group.Go(func() {
-			for n := next.Add(1); n <= count && n < failed.Load(); n = next.Add(1) {
+			for n := next.Add(1); n <= last && n < failed.Load(); n = next.Add(1) {
 				if n%500 == 0 {
-					t.Logf("seed %d of %d", n, count)
+					t.Logf("seed %d of %d", n, last)
 				}
-				out := Run(Options{Seed: n, RSA: rsa})
+				out := run(Options{Seed: n})
 				mu.Lock()
 				total.add(out.Counts)
 				if out.Err != nil {
@@ -58,29 +79,19 @@ func TestSeeds(t *testing.T) {
 		})
 	}
 	group.Wait()
-	if n := failed.Load(); n <= count {
-		show(t, n, rsa)
-		t.Fatalf("play it again: make simulate SEED=%d", n)
+	if n := failed.Load(); n <= last {
+		show(t, n, run)
+		t.Fatalf("play it again: make simulate %s=%d", name, n)
 	}
-	count -= *from - 1
+	count = int(last - *from + 1)
 	t.Logf("%d seeds: %+v", count, total)
-	if count < 100 {
-		return // too few to have seen everything
-	}
-	for what, n := range map[string]int{
-		"crash": total.Crashes, "failure of the provider": total.ProviderFaults, "outage": total.Outages, "rotation": total.Rotations,
-		"message": total.Delivered, "real signature": total.RealSignatures, "message of a signer that never reloads": total.ApartDeferred, "key taken over": total.Imports, "write of another domain": total.Neighbours,
-	} {
-		if n < int(count)/10 {
-			t.Errorf("%d seeds have seen %d times a %s: they prove little", count, n, what)
-		}
-	}
+	return total, count
 }
 
 // show plays a seed for its trace.
-func show(t *testing.T, n uint64, rsa *RSAKeys) {
+func show(t *testing.T, n uint64, run func(Options) Outcome) {
 	t.Helper()
-	out := Run(Options{Seed: n, RSA: rsa, Trace: true})
+	out := run(Options{Seed: n, Trace: true})
 	t.Logf("the world of seed %d:\n%s\n%+v", n, strings.Join(out.Trace, "\n"), out.Counts)
 	if out.Err != nil {
 		t.Errorf("seed %d: %v", n, out.Err)
@@ -92,6 +103,8 @@ func (c *Counts) add(d Counts) {
 		{&c.Steps, &d.Steps}, {&c.Passes, &d.Passes}, {&c.Effects, &d.Effects}, {&c.Crashes, &d.Crashes}, {&c.ProviderFaults, &d.ProviderFaults}, {&c.Outages, &d.Outages},
 		{&c.Rotations, &d.Rotations}, {&c.Signed, &d.Signed}, {&c.Delivered, &d.Delivered}, {&c.Deferred, &d.Deferred}, {&c.RealSignatures, &d.RealSignatures},
 		{&c.Imports, &d.Imports}, {&c.Neighbours, &d.Neighbours},
+		{&c.Posted, &d.Posted}, {&c.LostToServers, &d.LostToServers}, {&c.LostUnannounced, &d.LostUnannounced}, {&c.Announced, &d.Announced},
+		{&c.Moves, &d.Moves}, {&c.Unannounced, &d.Unannounced}, {&c.Detected, &d.Detected},
 		{&c.ApartDeferred, &d.ApartDeferred}, {&c.ApartLoadedAll, &d.ApartLoadedAll},
 	} {
 		*pair[0] += *pair[1]

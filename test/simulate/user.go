@@ -51,6 +51,9 @@ func must(err error) {
 
 // deeds are what a user may do at any time.
 func (w *World) deeds() []func() {
+	if w.year != nil {
+		return w.year.owner.deeds()
+	}
 	return []func(){
 		w.rotate, w.rotate, w.rotate, w.rotate,
 		w.compromise,

@@ -38,6 +38,7 @@ type World struct {
 	receivers []*receiver
 	signers   []*signer
 	mail      mail
+	year      *year // of MTA-STS; nil: the world is one of DKIM
 	watch     watch // of the invariants
 	Counts    Counts
 }
@@ -47,6 +48,9 @@ type Counts struct {
 	Steps, Passes, Effects, Crashes, ProviderFaults, Outages int
 	Rotations, Signed, Delivered, Deferred, RealSignatures   int
 	Imports, Neighbours                                      int // keys taken over, and writes of another domain
+	// Of a year: messages, those that were refused for the trouble of an MX host or after a move without a
+	// word, policies announced, moves, and steps at which a risk was told of.
+	Posted, LostToServers, LostUnannounced, Announced, Moves, Unannounced, Detected int
 	// Apart: mail of signers that never reload although nobody holds the rotation up for them.
 	ApartDeferred, ApartLoadedAll int
 }
@@ -93,22 +97,45 @@ func (w *World) in(after time.Duration, do func()) {
 func (w *World) run(until time.Time) {
 	for len(w.later) > 0 && !w.later[0].at.After(until) {
 		next := heap.Pop(&w.later).(event)
-		if next.at.After(w.now) {
-			w.now = next.at
-		}
-		w.observe()
+		w.pass(next.at)
+		w.before()
 		next.do()
 		w.step()
 	}
 	if until.After(w.now) {
-		w.now = until
+		w.pass(until)
 		w.step()
 	}
+}
+
+// before is called before anything happens: what was true up to now.
+func (w *World) before() {
+	if w.year != nil {
+		w.year.observe()
+		return
+	}
+	w.observe()
+}
+
+// pass lets the time pass until the next thing happens. Mail that is only sent, and not judged by its
+// signature, changes nothing, so it needs no event.
+func (w *World) pass(at time.Time) {
+	if !at.After(w.now) {
+		return
+	}
+	if w.year != nil {
+		w.year.post(at)
+	}
+	w.now = at
 }
 
 // step is called whenever anything may have changed: mail is signed, and the invariants are judged.
 func (w *World) step() {
 	w.Counts.Steps++
+	if w.year != nil {
+		w.year.judge()
+		return
+	}
 	w.observe()
 	w.signAll()
 	w.judge()

@@ -87,6 +87,9 @@ func (s *Sender) Holds(now time.Time) *mtasts.Policy {
 	return &s.policy.Policy
 }
 
+// Hosts returns what the sender's resolver last found as the hosts of the MX records.
+func (s *Sender) Hosts() []string { return s.mx.values }
+
 // discover looks for a policy (RFC 8461 §3.3). Whatever fails, one that is held stays in force.
 func (s *Sender) discover(world Internet, now time.Time) {
 	texts, ok := s.txt.ask(now, func() ([]string, time.Duration, error) { return world.TXT("_mta-sts." + s.Domain) })

@@ -106,6 +106,7 @@ verify-modules:
 .PHONY: bench
 bench: ## Run the benchmarks; docs/benchmarks.md has figures (BENCH=BenchmarkParse for a part)
 	go test -run '^$$' -bench '$(BENCH)' -benchmem ./mailauth/... ./mtastsserver/...
+	go test -run '^$$' -bench '$(BENCH)' ./test/serving
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz test in turn, each for FUZZTIME (30s)

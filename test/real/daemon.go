@@ -126,3 +126,6 @@ func (l *log) String() string {
 	defer l.mu.Unlock()
 	return l.text.String()
 }
+
+// CPU is the time that the program and what it has started have had of all CPUs until now.
+func (d *Daemon) CPU(t testing.TB) time.Duration { return CPU(t, d.cmd.Process.Pid) }

@@ -92,7 +92,7 @@ func TestImportLeft(t *testing.T) {
 			p.txt("d.other.test", "v=DMARC1; p=none")
 		}, "alias of d.other.test"},
 		"a tag of TLS-RPT":      {func(p *place) { p.txt("_smtp._tls", "v=TLSRPTv1; rua=https://a.test/; x=1") }, "no x"},
-		"no policy file":        {func(p *place) { p.status = 404 }, "404"},
+		"no policy file":        {func(p *place) { p.answer(404, "text/plain") }, "404"},
 		"a policy that is none": {func(p *place) { p.serve("x") }, "_mta-sts"},
 		"a revoked key":         {func(p *place) { p.txt("s1._domainkey", "v=DKIM1; p=") }, "revoked"},
 		"two keys":              {func(p *place) { p.txt("s1._domainkey", key, "v=DKIM1; p=") }, "2 texts"},

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -117,6 +118,13 @@ func (p *place) serve(body string) {
 	p.set("mta-sts", "A", "127.0.0.1")
 }
 
+// answer has the policy host answer so.
+func (p *place) answer(status int, contentType string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.status, p.contentType = status, contentType
+}
+
 // sound publishes a domain that has nothing wrong.
 func (p *place) sound() {
 	p.set("", "MX", "10 mx1.example.test.")
@@ -132,7 +140,7 @@ func (p *place) sound() {
 
 // flags lead to the place instead of to the world.
 func (p *place) flags() []string {
-	flags := []string{"--resolver", cmp.Or(p.asked, p.dns.Addr()), "--allow-private-targets", "127.0.0.0/8"}
+	flags := []string{"--timeout", "1m", "--resolver", cmp.Or(p.asked, p.dns.Addr()), "--allow-private-targets", "127.0.0.0/8"}
 	if p.policy.IsValid() {
 		flags = append(flags, "--mta-sts-port", strconv.Itoa(int(p.policy.Port())), "--mta-sts-roots", p.roots)
 	}
@@ -247,6 +255,13 @@ func between(t *testing.T, upstream string, alter func(w dns.ResponseWriter, req
 		})
 	}
 	return a
+}
+
+// questions are all that were asked, sorted.
+func (a *asked) questions() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Sorted(maps.Keys(a.ids))
 }
 
 // twice are the questions that were asked more than once.

@@ -210,19 +210,30 @@ type asked struct {
 	alter func(w dns.ResponseWriter, req *dns.Msg) (done bool)
 }
 
+// bothAt listens at one port that is free for UDP and for TCP.
+func bothAt(t *testing.T) (net.PacketConn, net.Listener) {
+	t.Helper()
+	for range 50 {
+		packets, err := net.ListenPacket("udp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		listener, err := net.Listen("tcp", packets.LocalAddr().String())
+		if err == nil {
+			return packets, listener
+		}
+		_ = packets.Close() // somebody has the port of TCP
+	}
+	t.Fatal("no port is free for both UDP and TCP")
+	return nil, nil
+}
+
 // between starts a server that counts and passes on. alter, if not nil, may answer by itself.
 func between(t *testing.T, upstream string, alter func(w dns.ResponseWriter, req *dns.Msg) bool) *asked {
 	t.Helper()
 	a := &asked{ids: map[string]map[uint16]bool{}, alter: alter}
-	packets, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	packets, listener := bothAt(t)
 	a.Addr = packets.LocalAddr().String()
-	listener, err := net.Listen("tcp", a.Addr)
-	if err != nil {
-		t.Fatal(err)
-	}
 	handler := dns.HandlerFunc(func(w dns.ResponseWriter, req *dns.Msg) {
 		q := req.Question[0]
 		key := strings.ToLower(q.Name) + " " + dns.TypeToString[q.Qtype]

@@ -2,8 +2,8 @@ package cli
 
 import (
 	"fmt"
-	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -106,13 +106,13 @@ func longer(name string) string {
 func TestCheckEndless(t *testing.T) {
 	p := newPlace(t)
 	p.sound()
-	n := 0
+	var count atomic.Int64
 	endless := between(t, p.dns.Addr(), func(w dns.ResponseWriter, req *dns.Msg) bool {
 		q := req.Question[0]
 		if q.Qtype != dns.TypeTXT || !strings.HasSuffix(q.Name, ".far.test.") && q.Name != "example.test." {
 			return false
 		}
-		n++
+		n := count.Add(1)
 		m := new(dns.Msg).SetReply(req)
 		m.RecursionAvailable = true
 		m.Answer = []dns.RR{&dns.TXT{
@@ -137,11 +137,7 @@ func TestCheckOneSilent(t *testing.T) {
 	counter := between(t, p.dns.Addr(), nil)
 	p.asked = counter.Addr
 	whole, _ := p.check("--selector", "s1", "--baseline", "all")
-	var questions []string
-	for q := range counter.ids {
-		questions = append(questions, q)
-	}
-	slices.Sort(questions)
+	questions := counter.questions()
 	verdicts := 0
 	for _, silent := range questions {
 		p.asked = between(t, p.dns.Addr(), func(w dns.ResponseWriter, req *dns.Msg) bool {

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -117,6 +118,13 @@ func (p *place) serve(body string) {
 	p.set("mta-sts", "A", "127.0.0.1")
 }
 
+// answer has the policy host answer so.
+func (p *place) answer(status int, contentType string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.status, p.contentType = status, contentType
+}
+
 // sound publishes a domain that has nothing wrong.
 func (p *place) sound() {
 	p.set("", "MX", "10 mx1.example.test.")
@@ -132,7 +140,7 @@ func (p *place) sound() {
 
 // flags lead to the place instead of to the world.
 func (p *place) flags() []string {
-	flags := []string{"--resolver", cmp.Or(p.asked, p.dns.Addr()), "--allow-private-targets", "127.0.0.0/8"}
+	flags := []string{"--timeout", "1m", "--resolver", cmp.Or(p.asked, p.dns.Addr()), "--allow-private-targets", "127.0.0.0/8"}
 	if p.policy.IsValid() {
 		flags = append(flags, "--mta-sts-port", strconv.Itoa(int(p.policy.Port())), "--mta-sts-roots", p.roots)
 	}
@@ -202,11 +210,29 @@ type asked struct {
 	alter func(w dns.ResponseWriter, req *dns.Msg) (done bool)
 }
 
+// bothAt listens at one port that is free for UDP and for TCP.
+func bothAt(t *testing.T) (net.PacketConn, net.Listener) {
+	t.Helper()
+	for range 50 {
+		packets, err := net.ListenPacket("udp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		listener, err := net.Listen("tcp", packets.LocalAddr().String())
+		if err == nil {
+			return packets, listener
+		}
+		_ = packets.Close() // somebody has the port of TCP
+	}
+	t.Fatal("no port is free for both UDP and TCP")
+	return nil, nil
+}
+
 // between starts a server that counts and passes on. alter, if not nil, may answer by itself.
 func between(t *testing.T, upstream string, alter func(w dns.ResponseWriter, req *dns.Msg) bool) *asked {
 	t.Helper()
 	a := &asked{ids: map[string]map[uint16]bool{}, alter: alter}
-	packets, listener := bothPorts(t)
+	packets, listener := bothAt(t)
 	a.Addr = packets.LocalAddr().String()
 	handler := dns.HandlerFunc(func(w dns.ResponseWriter, req *dns.Msg) {
 		q := req.Question[0]
@@ -242,24 +268,11 @@ func between(t *testing.T, upstream string, alter func(w dns.ResponseWriter, req
 	return a
 }
 
-// bothPorts listens on one port over UDP and TCP. The system chooses it for the one, and it may be taken for the other.
-func bothPorts(t *testing.T) (net.PacketConn, net.Listener) {
-	t.Helper()
-	var last error
-	for range 100 {
-		packets, err := net.ListenPacket("udp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		listener, err := net.Listen("tcp", packets.LocalAddr().String())
-		if err == nil {
-			return packets, listener
-		}
-		last = err
-		_ = packets.Close()
-	}
-	t.Fatal(last)
-	return nil, nil
+// questions are all that were asked, sorted.
+func (a *asked) questions() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Sorted(maps.Keys(a.ids))
 }
 
 // twice are the questions that were asked more than once.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -75,8 +76,8 @@ func read(data []byte) (list []Baseline, err error) {
 	if err := decoder.Decode(&list); err != nil {
 		return nil, err
 	}
-	if _, err := decoder.Token(); err != io.EOF {
-		return nil, fmt.Errorf("something stands behind the list")
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("something stands behind the list")
 	}
 	names := map[string]bool{}
 	for _, b := range list {

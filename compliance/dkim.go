@@ -58,11 +58,11 @@ func (s Selector) key(bits int) finding {
 	if !isRSA {
 		return pass(record.KeyType)
 	}
-	if n := key.N.BitLen(); n < bits {
+	n := key.N.BitLen()
+	if n < bits {
 		return fail(fmt.Sprintf("rsa with %d bits, want %d or more", n, bits))
-	} else {
-		return pass(fmt.Sprintf("rsa with %d bits", n))
 	}
+	return pass(fmt.Sprintf("rsa with %d bits", n))
 }
 
 // dkimParent wants that DNS does not deny _domainkey, below which keys stand.

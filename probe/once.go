@@ -60,3 +60,17 @@ func (r *Resolver) Exists(ctx context.Context, name string) (bool, error) {
 	// With an alias the code is about its target (RFC 6604 §3), and the alias is there.
 	return msg.Rcode != dns.RcodeNameError || len(recordsAt(msg.Answer, name, dns.TypeCNAME)) > 0, nil
 }
+
+// Alias returns the target of the CNAME that stands at the name; "" without one. It asks for TXT, so that
+// after a look for texts, and with Once, it costs nothing.
+func (r *Resolver) Alias(ctx context.Context, name string) (string, error) {
+	name = canonical(name)
+	msg, err := r.ask(ctx, name, dns.TypeTXT)
+	if err != nil {
+		return "", err
+	}
+	if alias := recordsAt(msg.Answer, name, dns.TypeCNAME); len(alias) > 0 {
+		return value(alias[0]), nil
+	}
+	return "", nil
+}

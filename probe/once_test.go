@@ -55,3 +55,20 @@ func TestExists(t *testing.T) {
 		}
 	}
 }
+
+func TestAlias(t *testing.T) {
+	r := play(t, script{
+		"here.com TXT":   {ra: true, answer: []string{`here.com. 60 TXT "a"`}},
+		"alias.com TXT":  {ra: true, answer: []string{"alias.com. 60 CNAME B.example.com.", `b.example.com. 60 TXT "a"`}},
+		"gone.com TXT":   {ra: true, code: dns.RcodeNameError},
+		"broken.com TXT": {code: dns.RcodeServerFailure},
+	}).resolver()
+	for name, want := range map[string]string{"here.com": "", "alias.com": "b.example.com", "gone.com": ""} {
+		if got, err := r.Alias(t.Context(), name); got != want || err != nil {
+			t.Errorf("%s: %q, %v; want %q", name, got, err, want)
+		}
+	}
+	if _, err := r.Alias(t.Context(), "broken.com"); err == nil {
+		t.Error("SERVFAIL is an answer")
+	}
+}

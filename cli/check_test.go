@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/maildomain/maildomain-operator/compliance"
 )
@@ -56,7 +57,7 @@ func TestCheckTable(t *testing.T) {
 	p.txt("", "v=spf1 x\x1b[31m -all")
 	for _, format := range []string{"table", "yaml"} {
 		code, stdout, stderr := run(t, "", slices.Concat([]string{"check", domain, "--selector", "s1", "--baseline", "NZ-SGE", "-o", format}, p.flags())...)
-		if code != ExitFail || stderr != "" || strings.ContainsAny(stdout, "\x1b\x9b") {
+		if code != ExitFail || stderr != "" || strings.ContainsAny(stdout, "\x1b\u009b") || !utf8.ValidString(stdout) {
 			t.Errorf("%s: exit code %d, %q, %q", format, code, stdout, stderr)
 		}
 		for _, want := range []string{"NZ-SGE", "SPF-SYNTAX", "TLSRPT-SYNTAX", "not judged"} {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"strings"
 	"sync"
 
 	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
@@ -17,7 +18,10 @@ import (
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/listtype"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/pruning"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/validation"
+	apivalidation "k8s.io/apimachinery/pkg/api/validation"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
@@ -40,11 +44,12 @@ const maxManifest = 16 << 20
 
 // manifest is one document of a file.
 type manifest struct {
-	object unstructured.Unstructured
-	err    error // why it can't be read
+	object   unstructured.Unstructured
+	err      error // why it can't be read
+	document int   // in which of the file it stands, from 1
 }
 
-// readManifests reads the documents of a file; empty ones are left out.
+// readManifests reads the objects of a file, also those in lists; empty documents are left out.
 func readManifests(r io.Reader) (list []manifest, err error) {
 	content, err := io.ReadAll(io.LimitReader(r, maxManifest+1))
 	if err != nil {
@@ -54,7 +59,7 @@ func readManifests(r io.Reader) (list []manifest, err error) {
 		return nil, fmt.Errorf("larger than %d MiB", maxManifest>>20)
 	}
 	reader := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(content)))
-	for {
+	for documents := 0; ; {
 		text, err := reader.Read()
 		if errors.Is(err, io.EOF) {
 			return list, nil
@@ -62,20 +67,32 @@ func readManifests(r io.Reader) (list []manifest, err error) {
 		if err != nil {
 			return nil, err
 		}
-		var m manifest
-		var value any
-		if value, m.err = decode(text); m.err == nil {
-			switch object := value.(type) {
-			case nil:
-				continue
-			case map[string]any:
-				m.object.Object = object
-			default:
-				m.err = errors.New("a document is no object")
-			}
+		value, err := decode(text)
+		switch {
+		case err != nil:
+			documents++
+			list = append(list, manifest{err: err, document: documents})
+		case value != nil:
+			documents++
+			list = append(list, objects(value, documents)...)
 		}
-		list = append(list, m)
 	}
+}
+
+// objects are the object of a document, or those in it where it is a list, as kubectl get -o yaml prints.
+func objects(value any, document int) (list []manifest) {
+	object, ok := value.(map[string]any)
+	if !ok {
+		return []manifest{{err: errors.New("a document is no object"), document: document}}
+	}
+	m := manifest{object: unstructured.Unstructured{Object: object}, document: document}
+	if items, ok := object["items"].([]any); ok && strings.HasSuffix(m.object.GetKind(), "List") {
+		for _, item := range items {
+			list = append(list, objects(item, document)...)
+		}
+		return list
+	}
+	return []manifest{m}
 }
 
 // decode reads one document, with whole numbers as the API server has them.
@@ -90,6 +107,7 @@ func decode(text []byte) (value any, err error) {
 
 // kind judges objects of one kind as the API server does.
 type kind struct {
+	namespaced bool
 	structural *schema.Structural
 	schema     validation.SchemaValidator
 	rules      *cel.Validator
@@ -119,7 +137,7 @@ var kinds = sync.OnceValues(func() (map[string]kind, error) {
 			if err := apiextensionsv1.Convert_v1_JSONSchemaProps_To_apiextensions_JSONSchemaProps(version.Schema.OpenAPIV3Schema, &internal, nil); err != nil {
 				return nil, fmt.Errorf("%s: %w", file, err)
 			}
-			var k kind
+			k := kind{namespaced: definition.Spec.Scope == apiextensionsv1.NamespaceScoped}
 			if k.structural, err = schema.NewStructural(&internal); err != nil {
 				return nil, fmt.Errorf("%s: %w", file, err)
 			}
@@ -144,7 +162,7 @@ func (k kind) judge(ctx context.Context, object map[string]any) (out []lint.Find
 	for _, path := range pruning.PruneWithOptions(object, k.structural, true, schema.UnknownFieldPathOptions{TrackUnknownFieldPaths: true}) {
 		out = append(out, manifestRules.Find("MANIFEST-UNKNOWN-FIELD", "%s", path))
 	}
-	var found field.ErrorList
+	found := k.metadata(object)
 	found = append(found, validation.ValidateCustomResource(nil, object, k.schema)...)
 	found = append(found, listtype.ValidateListSetsAndMaps(nil, k.structural, object)...)
 	if len(found) == 0 { // as the API server has it: rules are for what has the right form
@@ -155,4 +173,27 @@ func (k kind) judge(ctx context.Context, object map[string]any) (out []lint.Find
 		out = append(out, manifestRules.Find("MANIFEST-INVALID", "%s", err))
 	}
 	return out
+}
+
+// metadata says what the API server would refuse about names, labels and annotations. A namespace is
+// kubectl's to fill in where there is none.
+func (k kind) metadata(object map[string]any) field.ErrorList {
+	path := field.NewPath("metadata")
+	var meta metav1.ObjectMeta
+	if value, there := object["metadata"]; there {
+		fields, ok := value.(map[string]any)
+		if !ok {
+			return nil // the schema says so
+		}
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(fields, &meta); err != nil {
+			return field.ErrorList{field.Invalid(path, field.OmitValueType{}, err.Error())}
+		}
+	}
+	switch {
+	case !k.namespaced:
+		meta.Namespace = ""
+	case meta.Namespace == "":
+		meta.Namespace = metav1.NamespaceDefault
+	}
+	return apivalidation.ValidateObjectMeta(&meta, k.namespaced, apivalidation.NameIsDNSSubdomain, path)
 }

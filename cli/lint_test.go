@@ -174,6 +174,10 @@ func TestLintOnline(t *testing.T) {
 	if r, code := linted(t, spec("spf: {all: fail, mechanisms: [mx]}\ndkim: {keys: [], external: [{selector: s1, verifyOnly: true}]}"), online...); code != ExitOK {
 		t.Errorf("exit code %d, %+v", code, r)
 	}
+	p.set("", "MX") // that there is none is an answer
+	if r, code := linted(t, spec("mtaSTS: {mode: enforce, mx: [mx2.example.test]}\ntlsRPT: {rua: [\"https://a.test/\"]}"), online...); code != ExitOK {
+		t.Errorf("without MX records: exit code %d, %+v", code, r)
+	}
 	dark := []string{"--online", "--resolver", "127.0.0.1:1"}
 	for _, text := range []string{
 		"spf: {all: fail, mechanisms: [mx]}", "dmarc: {policy: reject, rua: [\"mailto:a@example.test\"]}",

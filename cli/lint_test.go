@@ -107,6 +107,29 @@ func bomb() string {
 	return text
 }
 
+// No document is dropped without a word, however documents are kept apart.
+func TestLintDocuments(t *testing.T) {
+	bad := spec("dmarc: {policy: rejct}")
+	for _, between := range []string{"---\n", "--- # next\n", "...\n", "...\n---\n", "... # end\n--- # next\n", "---\r\n", "--- \n"} {
+		if r, code := linted(t, spec("suspend: false")+between+bad); code != ExitFail {
+			t.Errorf("%q: exit code %d, %+v", between, code, r)
+		}
+	}
+	if r, code := linted(t, "--- # first\n"+spec("spf: {all: fail}")+"...\n# end\n"); code != ExitOK || len(r.Documents) != 1 {
+		t.Errorf("exit code %d, %+v", code, r)
+	}
+	// The length of the last line does not matter, nor whether it has an end.
+	line := `{"apiVersion": "maildomain.dev/v1alpha1", "kind": "MailDomain", "metadata": {"name": "a"}, "spec": {"domain": "x"}}`
+	for _, end := range []string{"", "\n"} {
+		if r, code := linted(t, line+strings.Repeat(" ", 4096-len(line))+end); code != ExitFail || len(r.Documents) != 1 {
+			t.Errorf("exit code %d, %+v", code, r)
+		}
+	}
+	if code, _, stderr := run(t, "\xff\xfea\x00", "lint", "-f", "-"); code != ExitUsage || !strings.Contains(stderr, "UTF-8") {
+		t.Errorf("exit code %d, %q", code, stderr)
+	}
+}
+
 // Objects of a list stand in the document that the list is.
 func TestLintList(t *testing.T) {
 	item := strings.ReplaceAll(spec("spf: {all: fail}"), "\n", "\n  ")

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -58,6 +59,10 @@ func readManifests(r io.Reader) (list []manifest, err error) {
 	if len(content) > maxManifest {
 		return nil, fmt.Errorf("larger than %d MiB", maxManifest>>20)
 	}
+	if !utf8.Valid(content) {
+		return nil, errors.New("not UTF-8")
+	}
+	content = append(content, '\n') // the reader loses a last line of a certain length that has no end
 	reader := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(content)))
 	for documents := 0; ; {
 		text, err := reader.Read()
@@ -97,12 +102,36 @@ func objects(value any, document int) (list []manifest) {
 
 // decode reads one document, with whole numbers as the API server has them.
 func decode(text []byte) (value any, err error) {
+	if !isOneDocument(string(text)) {
+		return nil, errors.New("a second document, which would be dropped: begin it by a line ---, without anything else")
+	}
 	asJSON, err := yaml.YAMLToJSONStrict(text)
 	if err != nil {
 		return nil, err
 	}
 	err = utiljson.Unmarshal(asJSON, &value)
 	return value, err
+}
+
+// isOneDocument reports whether nothing stands behind the first document of a text: the decoder, as that
+// of kubectl, does not look there.
+func isOneDocument(text string) bool {
+	begun, ended := false, false
+	lines := strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune("\n\r\u0085\u2028\u2029", r) })
+	for _, line := range lines {
+		word := strings.Fields(line + " #")[0]
+		marker := strings.HasPrefix(line, word)
+		switch {
+		case word[0] == '#':
+		case word == "..." && marker:
+			ended = true
+		case ended, word == "---" && marker && begun:
+			return false
+		default:
+			begun = true
+		}
+	}
+	return true
 }
 
 // kind judges objects of one kind as the API server does.

@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -84,7 +86,7 @@ not be found out; 64: the command could not be run.`,
 	set := cmd.Flags()
 	set.StringSliceVar(&c.selectors, "selector", nil, "DKIM `selectors` that signers use")
 	set.StringSliceVar(&c.baselines, "baseline", []string{"GoogleYahooBulkSender"}, "`names` of baselines to judge by, or all; docs/compliance.md has them")
-	set.StringSliceVar(&c.keyFiles, "private-key", nil, "`selector=file`: compare the published key with this private key in PEM, which stays here")
+	set.StringSliceVar(&c.keyFiles, "private-key", nil, "`selector=file`: compare the published key with this private key in PEM, which stays here; its selector is in use")
 	set.BoolVar(&c.starttls, "starttls", false, "ask MX hosts for TLS too, where port 25 is open from here")
 	set.Uint16Var(&c.world.smtpPort, "smtp-port", 25, "`port` of MX hosts; any other is for trials")
 	set.BoolVar(&c.every, "every-server", false, "ask each authoritative name server for the keys, whether they agree")
@@ -125,12 +127,16 @@ func (c *check) run(ctx context.Context, argument string) error {
 		}
 		c.selectors[i] = strings.ToLower(s)
 	}
-	if len(c.selectors) > maxHosts {
-		return fmt.Errorf("--selector: %d selectors, want %d at most", len(c.selectors), maxHosts)
-	}
-	public, err := c.publicKeys()
+	public, err := c.publicKeys(domain)
 	if err != nil {
 		return err
+	}
+	c.selectors = distinct(append(c.selectors, slices.Sorted(maps.Keys(public))...))
+	if c.every && len(c.selectors) == 0 {
+		return errors.New("--every-server asks for keys: name their selectors with --selector")
+	}
+	if len(c.selectors) > maxHosts {
+		return fmt.Errorf("--selector: %d selectors, want %d at most", len(c.selectors), maxHosts)
 	}
 	before, err := c.before(domain)
 	if err != nil {
@@ -209,13 +215,27 @@ func baselinesOf(names []string) (list []compliance.Baseline, err error) {
 	return list, nil
 }
 
+// distinct leaves out what was there before; nil stays nil.
+func distinct(list []string) (out []string) {
+	for _, one := range list {
+		if !slices.Contains(out, one) {
+			out = append(out, one)
+		}
+	}
+	return out
+}
+
 // publicKeys reads the private keys of --private-key, and keeps their public halves.
-func (c *check) publicKeys() (map[string]crypto.PublicKey, error) {
+func (c *check) publicKeys(domain string) (map[string]crypto.PublicKey, error) {
 	public := map[string]crypto.PublicKey{}
 	for _, one := range c.keyFiles {
 		selector, file, ok := strings.Cut(one, "=")
 		if !ok {
 			return nil, fmt.Errorf("--private-key: %q, want selector=file", one)
+		}
+		selector = strings.ToLower(selector)
+		if _, err := domainOf(keyName(selector, domain)); err != nil {
+			return nil, fmt.Errorf("--private-key: %q is not a selector: letters, digits and hyphens, such as s1", selector)
 		}
 		content, err := os.ReadFile(file)
 		if err != nil {

@@ -94,11 +94,11 @@ func (l *linter) run(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("-f %s: %w", file, err)
 		}
-		for i, m := range list {
+		for _, m := range list {
 			if d, ours, err := l.judge(ctx, m); err != nil {
 				return err
 			} else if ours {
-				d.File, d.Document = file, i+1
+				d.File, d.Document = file, m.document
 				report.Documents = append(report.Documents, d)
 			}
 		}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -63,21 +64,29 @@ func TestLintSamples(t *testing.T) {
 // What the API server refuses is refused without one, in its own words.
 func TestLintInvalid(t *testing.T) {
 	for name, c := range map[string]struct{ text, code, message string }{
-		"no YAML":            {"a: [", "MANIFEST-SYNTAX", "yaml"},
-		"a key twice":        {"a: 1\na: 2", "MANIFEST-SYNTAX", "already set"},
-		"no object":          {"- a", "MANIFEST-SYNTAX", "no object"},
-		"no such kind":       {"apiVersion: maildomain.dev/v1alpha1\nkind: MailDomains", "MANIFEST-INVALID", "MailDomains"},
-		"no such version":    {"apiVersion: maildomain.dev/v1\nkind: MailDomain", "MANIFEST-INVALID", "v1"},
-		"a field too many":   {spec("dmark: {policy: none}"), "MANIFEST-UNKNOWN-FIELD", "spec.dmark"},
-		"a wrong type":       {spec("spf: {all: [fail]}"), "MANIFEST-INVALID", "spec.spf.all"},
-		"a wrong value":      {spec("dmarc: {policy: rejct}"), "MANIFEST-INVALID", "spec.dmarc.policy"},
-		"a missing field":    {spec("dmarc: {}"), "MANIFEST-INVALID", "spec.dmarc.policy"},
-		"two ends":           {spec("spf: {all: fail, redirect: other.test}"), "MANIFEST-INVALID", "exactly one of all and redirect"},
-		"no mechanism":       {spec("spf: {all: fail, mechanisms: [\"ipv4:192.0.2.1\"]}"), "MANIFEST-INVALID", "one SPF mechanism"},
-		"an address of IPv6": {spec("spf: {all: fail, mechanisms: [\"ip4:2001:db8::1\"]}"), "MANIFEST-INVALID", "IPv4 address"},
-		"a report twice":     {spec("dmarc: {policy: none, rua: [\"mailto:a@example.test\", \"mailto:a@example.test\"]}"), "MANIFEST-INVALID", "spec.dmarc.rua"},
-		"a zone elsewhere":   {spec("dns: {zone: other.test}"), "MANIFEST-INVALID", "spec.dns.zone"},
-		"a provider":         {"apiVersion: maildomain.dev/v1alpha1\nkind: DNSProvider\nmetadata: {name: a}\nspec: {domains: [example.test]}", "MANIFEST-INVALID", "spec"},
+		"no YAML":                 {"a: [", "MANIFEST-SYNTAX", "yaml"},
+		"a key twice":             {"a: 1\na: 2", "MANIFEST-SYNTAX", "already set"},
+		"no object":               {"- a", "MANIFEST-SYNTAX", "no object"},
+		"no such kind":            {"apiVersion: maildomain.dev/v1alpha1\nkind: MailDomains", "MANIFEST-INVALID", "MailDomains"},
+		"no such version":         {"apiVersion: maildomain.dev/v1\nkind: MailDomain", "MANIFEST-INVALID", "v1"},
+		"a field too many":        {spec("dmark: {policy: none}"), "MANIFEST-UNKNOWN-FIELD", "spec.dmark"},
+		"a wrong type":            {spec("spf: {all: [fail]}"), "MANIFEST-INVALID", "spec.spf.all"},
+		"a wrong value":           {spec("dmarc: {policy: rejct}"), "MANIFEST-INVALID", "spec.dmarc.policy"},
+		"a missing field":         {spec("dmarc: {}"), "MANIFEST-INVALID", "spec.dmarc.policy"},
+		"two ends":                {spec("spf: {all: fail, redirect: other.test}"), "MANIFEST-INVALID", "exactly one of all and redirect"},
+		"no mechanism":            {spec("spf: {all: fail, mechanisms: [\"ipv4:192.0.2.1\"]}"), "MANIFEST-INVALID", "one SPF mechanism"},
+		"an address of IPv6":      {spec("spf: {all: fail, mechanisms: [\"ip4:2001:db8::1\"]}"), "MANIFEST-INVALID", "IPv4 address"},
+		"a report twice":          {spec("dmarc: {policy: none, rua: [\"mailto:a@example.test\", \"mailto:a@example.test\"]}"), "MANIFEST-INVALID", "spec.dmarc.rua"},
+		"a zone elsewhere":        {spec("dns: {zone: other.test}"), "MANIFEST-INVALID", "spec.dns.zone"},
+		"no name":                 {"apiVersion: maildomain.dev/v1alpha1\nkind: MailDomain\nspec: {domain: example.test}", "MANIFEST-INVALID", "metadata.name"},
+		"a name that is none":     {strings.Replace(spec("suspend: false"), "name: example,", "name: Example_com,", 1), "MANIFEST-INVALID", "metadata.name"},
+		"a label":                 {strings.Replace(spec("suspend: false"), "name: example,", "name: example, labels: {a b: c},", 1), "MANIFEST-INVALID", "metadata.labels"},
+		"a label of a wrong type": {strings.Replace(spec("suspend: false"), "name: example,", "name: example, labels: {a: [b]},", 1), "MANIFEST-INVALID", "metadata"},
+		"in a list":               {"apiVersion: v1\nkind: List\nitems:\n- " + strings.ReplaceAll(spec("dmarc: {policy: rejct}"), "\n", "\n  "), "MANIFEST-INVALID", "spec.dmarc.policy"},
+		"in a list of its own":    {"apiVersion: maildomain.dev/v1alpha1\nkind: MailDomainList\nitems:\n- " + strings.ReplaceAll(spec("dmark: {}"), "\n", "\n  "), "MANIFEST-UNKNOWN-FIELD", "spec.dmark"},
+		"no object in a list":     {"apiVersion: v1\nkind: List\nitems: [a]", "MANIFEST-SYNTAX", "no object"},
+		"aliases of aliases":      {bomb(), "MANIFEST-SYNTAX", "aliasing"},
+		"a provider":              {"apiVersion: maildomain.dev/v1alpha1\nkind: DNSProvider\nmetadata: {name: a}\nspec: {domains: [example.test]}", "MANIFEST-INVALID", "spec"},
 	} {
 		r, code := linted(t, c.text)
 		found := slices.ContainsFunc(r.Documents, func(d Document) bool {
@@ -86,6 +95,51 @@ func TestLintInvalid(t *testing.T) {
 		if code != ExitFail || !found {
 			t.Errorf("%s: exit code %d, %+v", name, code, r)
 		}
+	}
+}
+
+// bomb is a text whose aliases stand for a billion values.
+func bomb() string {
+	text := "l0: &l0 [x, x, x, x, x, x, x, x, x, x]\n"
+	for i := range 9 {
+		text += fmt.Sprintf("l%d: &l%d [%s*l%d]\n", i+1, i+1, strings.Repeat(fmt.Sprintf("*l%d, ", i), 9), i)
+	}
+	return text
+}
+
+// No document is dropped without a word, however documents are kept apart.
+func TestLintDocuments(t *testing.T) {
+	bad := spec("dmarc: {policy: rejct}")
+	for _, between := range []string{"---\n", "--- # next\n", "...\n", "...\n---\n", "... # end\n--- # next\n", "---\r\n", "--- \n"} {
+		if r, code := linted(t, spec("suspend: false")+between+bad); code != ExitFail {
+			t.Errorf("%q: exit code %d, %+v", between, code, r)
+		}
+	}
+	if r, code := linted(t, "--- # first\n"+spec("spf: {all: fail}")+"...\n# end\n"); code != ExitOK || len(r.Documents) != 1 {
+		t.Errorf("exit code %d, %+v", code, r)
+	}
+	// The length of the last line does not matter, nor whether it has an end.
+	line := `{"apiVersion": "maildomain.dev/v1alpha1", "kind": "MailDomain", "metadata": {"name": "a"}, "spec": {"domain": "x"}}`
+	for _, end := range []string{"", "\n"} {
+		if r, code := linted(t, line+strings.Repeat(" ", 4096-len(line))+end); code != ExitFail || len(r.Documents) != 1 {
+			t.Errorf("exit code %d, %+v", code, r)
+		}
+	}
+	if code, _, stderr := run(t, "\xff\xfea\x00", "lint", "-f", "-"); code != ExitUsage || !strings.Contains(stderr, "UTF-8") {
+		t.Errorf("exit code %d, %q", code, stderr)
+	}
+}
+
+// Objects of a list stand in the document that the list is.
+func TestLintList(t *testing.T) {
+	item := strings.ReplaceAll(spec("spf: {all: fail}"), "\n", "\n  ")
+	r, code := linted(t, "a: b\n---\napiVersion: v1\nkind: List\nitems:\n- "+item+"\n- "+item+"\n---\n"+spec("spf: {all: fail}"))
+	var numbers []int
+	for _, d := range r.Documents {
+		numbers = append(numbers, d.Document)
+	}
+	if code != ExitOK || !slices.Equal(numbers, []int{2, 2, 3}) {
+		t.Errorf("exit code %d, documents %v", code, numbers)
 	}
 }
 
@@ -142,6 +196,10 @@ func TestLintOnline(t *testing.T) {
 	}
 	if r, code := linted(t, spec("spf: {all: fail, mechanisms: [mx]}\ndkim: {keys: [], external: [{selector: s1, verifyOnly: true}]}"), online...); code != ExitOK {
 		t.Errorf("exit code %d, %+v", code, r)
+	}
+	p.set("", "MX") // that there is none is an answer
+	if r, code := linted(t, spec("mtaSTS: {mode: enforce, mx: [mx2.example.test]}\ntlsRPT: {rua: [\"https://a.test/\"]}"), online...); code != ExitOK {
+		t.Errorf("without MX records: exit code %d, %+v", code, r)
 	}
 	dark := []string{"--online", "--resolver", "127.0.0.1:1"}
 	for _, text := range []string{

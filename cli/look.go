@@ -153,17 +153,28 @@ func (l *look) lookMX(ctx context.Context) {
 	l.facts.MX = compliance.Seen(mx)
 }
 
-// tlsOf judges what the addresses of an MX host offer.
+// tlsOf judges what the addresses of an MX host offer. One that gives no answer may give senders one,
+// without TLS: with it a host is known to fail, and never to pass.
 func tlsOf(a probe.MXAnswer) compliance.Fact[compliance.TLS] {
 	verdict, message := a.Verdict()
-	switch verdict {
-	case probe.MXPass:
+	silent, plaintext := "", false
+	for _, r := range a.Results {
+		switch r.Outcome {
+		case probe.MXNoAnswer:
+			silent = r.Addr.Addr().String() + ": " + r.Detail
+		case probe.MXNoSTARTTLS, probe.MXTLSFailed:
+			plaintext = true
+		}
+	}
+	switch {
+	case verdict == probe.MXFail && plaintext:
+		return compliance.Seen(compliance.TLS{Failure: message})
+	case silent != "":
+		return compliance.Unseen[compliance.TLS](silent)
+	case verdict == probe.MXPass:
 		return compliance.Seen(compliance.TLS{OK: true, Offered: true})
-	case probe.MXFail:
-		plaintext := slices.ContainsFunc(a.Results, func(r probe.MXResult) bool {
-			return r.Outcome == probe.MXNoSTARTTLS || r.Outcome == probe.MXTLSFailed
-		})
-		return compliance.Seen(compliance.TLS{Failure: message, Offered: !plaintext})
+	case verdict == probe.MXFail:
+		return compliance.Seen(compliance.TLS{Failure: message, Offered: true})
 	}
 	return compliance.Unseen[compliance.TLS](message)
 }

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -17,7 +19,10 @@ import (
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/listtype"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/pruning"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/validation"
+	apivalidation "k8s.io/apimachinery/pkg/api/validation"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
@@ -40,11 +45,12 @@ const maxManifest = 16 << 20
 
 // manifest is one document of a file.
 type manifest struct {
-	object unstructured.Unstructured
-	err    error // why it can't be read
+	object   unstructured.Unstructured
+	err      error // why it can't be read
+	document int   // in which of the file it stands, from 1
 }
 
-// readManifests reads the documents of a file; empty ones are left out.
+// readManifests reads the objects of a file, also those in lists; empty documents are left out.
 func readManifests(r io.Reader) (list []manifest, err error) {
 	content, err := io.ReadAll(io.LimitReader(r, maxManifest+1))
 	if err != nil {
@@ -53,8 +59,12 @@ func readManifests(r io.Reader) (list []manifest, err error) {
 	if len(content) > maxManifest {
 		return nil, fmt.Errorf("larger than %d MiB", maxManifest>>20)
 	}
+	if !utf8.Valid(content) {
+		return nil, errors.New("not UTF-8")
+	}
+	content = append(content, '\n') // the reader loses a last line of a certain length that has no end
 	reader := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(content)))
-	for {
+	for documents := 0; ; {
 		text, err := reader.Read()
 		if errors.Is(err, io.EOF) {
 			return list, nil
@@ -62,24 +72,39 @@ func readManifests(r io.Reader) (list []manifest, err error) {
 		if err != nil {
 			return nil, err
 		}
-		var m manifest
-		var value any
-		if value, m.err = decode(text); m.err == nil {
-			switch object := value.(type) {
-			case nil:
-				continue
-			case map[string]any:
-				m.object.Object = object
-			default:
-				m.err = errors.New("a document is no object")
-			}
+		value, err := decode(text)
+		switch {
+		case err != nil:
+			documents++
+			list = append(list, manifest{err: err, document: documents})
+		case value != nil:
+			documents++
+			list = append(list, objects(value, documents)...)
 		}
-		list = append(list, m)
 	}
+}
+
+// objects are the object of a document, or those in it where it is a list, as kubectl get -o yaml prints.
+func objects(value any, document int) (list []manifest) {
+	object, ok := value.(map[string]any)
+	if !ok {
+		return []manifest{{err: errors.New("a document is no object"), document: document}}
+	}
+	m := manifest{object: unstructured.Unstructured{Object: object}, document: document}
+	if items, ok := object["items"].([]any); ok && strings.HasSuffix(m.object.GetKind(), "List") {
+		for _, item := range items {
+			list = append(list, objects(item, document)...)
+		}
+		return list
+	}
+	return []manifest{m}
 }
 
 // decode reads one document, with whole numbers as the API server has them.
 func decode(text []byte) (value any, err error) {
+	if !isOneDocument(string(text)) {
+		return nil, errors.New("a second document, which would be dropped: begin it by a line ---, without anything else")
+	}
 	asJSON, err := yaml.YAMLToJSONStrict(text)
 	if err != nil {
 		return nil, err
@@ -88,8 +113,30 @@ func decode(text []byte) (value any, err error) {
 	return value, err
 }
 
+// isOneDocument reports whether nothing stands behind the first document of a text: the decoder, as that
+// of kubectl, does not look there.
+func isOneDocument(text string) bool {
+	begun, ended := false, false
+	lines := strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune("\n\r\u0085\u2028\u2029", r) })
+	for _, line := range lines {
+		word := strings.Fields(line + " #")[0]
+		marker := strings.HasPrefix(line, word)
+		switch {
+		case word[0] == '#':
+		case word == "..." && marker:
+			ended = true
+		case ended, word == "---" && marker && begun:
+			return false
+		default:
+			begun = true
+		}
+	}
+	return true
+}
+
 // kind judges objects of one kind as the API server does.
 type kind struct {
+	namespaced bool
 	structural *schema.Structural
 	schema     validation.SchemaValidator
 	rules      *cel.Validator
@@ -119,7 +166,7 @@ var kinds = sync.OnceValues(func() (map[string]kind, error) {
 			if err := apiextensionsv1.Convert_v1_JSONSchemaProps_To_apiextensions_JSONSchemaProps(version.Schema.OpenAPIV3Schema, &internal, nil); err != nil {
 				return nil, fmt.Errorf("%s: %w", file, err)
 			}
-			var k kind
+			k := kind{namespaced: definition.Spec.Scope == apiextensionsv1.NamespaceScoped}
 			if k.structural, err = schema.NewStructural(&internal); err != nil {
 				return nil, fmt.Errorf("%s: %w", file, err)
 			}
@@ -144,7 +191,7 @@ func (k kind) judge(ctx context.Context, object map[string]any) (out []lint.Find
 	for _, path := range pruning.PruneWithOptions(object, k.structural, true, schema.UnknownFieldPathOptions{TrackUnknownFieldPaths: true}) {
 		out = append(out, manifestRules.Find("MANIFEST-UNKNOWN-FIELD", "%s", path))
 	}
-	var found field.ErrorList
+	found := k.metadata(object)
 	found = append(found, validation.ValidateCustomResource(nil, object, k.schema)...)
 	found = append(found, listtype.ValidateListSetsAndMaps(nil, k.structural, object)...)
 	if len(found) == 0 { // as the API server has it: rules are for what has the right form
@@ -155,4 +202,27 @@ func (k kind) judge(ctx context.Context, object map[string]any) (out []lint.Find
 		out = append(out, manifestRules.Find("MANIFEST-INVALID", "%s", err))
 	}
 	return out
+}
+
+// metadata says what the API server would refuse about names, labels and annotations. A namespace is
+// kubectl's to fill in where there is none.
+func (k kind) metadata(object map[string]any) field.ErrorList {
+	path := field.NewPath("metadata")
+	var meta metav1.ObjectMeta
+	if value, there := object["metadata"]; there {
+		fields, ok := value.(map[string]any)
+		if !ok {
+			return nil // the schema says so
+		}
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(fields, &meta); err != nil {
+			return field.ErrorList{field.Invalid(path, field.OmitValueType{}, err.Error())}
+		}
+	}
+	switch {
+	case !k.namespaced:
+		meta.Namespace = ""
+	case meta.Namespace == "":
+		meta.Namespace = metav1.NamespaceDefault
+	}
+	return apivalidation.ValidateObjectMeta(&meta, k.namespaced, apivalidation.NameIsDNSSubdomain, path)
 }

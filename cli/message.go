@@ -2,8 +2,8 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/mail"
@@ -129,11 +129,11 @@ func (m *messenger) run(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	message, err := mail.ReadMessage(bytes.NewReader(content))
+	header, err := readHeader(content)
 	if err != nil {
 		return fmt.Errorf("%s is no message: %w", name, err)
 	}
-	source, err := m.source(message.Header)
+	source, err := m.source(header)
 	if err != nil {
 		return err
 	}
@@ -142,7 +142,7 @@ func (m *messenger) run(ctx context.Context, name string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, m.world.timeout)
 	defer cancel()
-	report := m.judge(ctx, content, message.Header, source)
+	report := m.judge(ctx, content, header, source)
 	if err := write(m.env.Stdout, m.output, report, report.table); err != nil {
 		return err
 	}
@@ -183,6 +183,9 @@ func (m *messenger) judge(ctx context.Context, content []byte, header mail.Heade
 	if r.Author, wrong = author(header); wrong != "" {
 		r.Outcome, r.Why = compliance.Fail, wrong
 		r.SPF.Aligned = compliance.NotApplicable
+		for i := range r.DKIM {
+			r.DKIM[i].Aligned = compliance.NotApplicable
+		}
 		return r
 	}
 	m.dmarc(ctx, &r)
@@ -247,7 +250,10 @@ func (m *messenger) spf(ctx context.Context, source Source) SPFReport {
 
 func (m *messenger) signatures(ctx context.Context, content []byte, header mail.Header) []Signature {
 	list := []Signature{}
-	values := header["Dkim-Signature"]
+	values, more := header["Dkim-Signature"], 0
+	if len(values) > maxSignatures {
+		values, more = values[:maxSignatures], len(values)-maxSignatures
+	}
 	verified, err := dkim.VerifyWithOptions(bytes.NewReader(content), &dkim.VerifyOptions{
 		MaxVerifications: maxSignatures,
 		LookupTXT:        func(name string) ([]string, error) { return m.world.resolver.LookupTXT(ctx, name) },
@@ -264,9 +270,9 @@ func (m *messenger) signatures(ctx context.Context, content []byte, header mail.
 		case syntax != nil: // whatever a more lenient verifier says of it
 			s.Why = syntax.Error()
 		case i >= len(verified):
-			s.Outcome, s.Why = compliance.Unknown, "it was not verified: there are too many signatures"
-			if err != nil && !errors.Is(err, dkim.ErrTooManySignatures) {
-				s.Why = "it was not verified: " + err.Error()
+			s.Outcome, s.Why = compliance.Unknown, "it was not verified"
+			if err != nil {
+				s.Why += ": " + err.Error()
 			}
 		case verified[i].Err == nil:
 			s.Outcome, s.Why = compliance.Pass, "the signature verifies with the key at "+parsed.KeyName()
@@ -283,6 +289,12 @@ func (m *messenger) signatures(ctx context.Context, content []byte, header mail.
 			}
 		}
 		list = append(list, s)
+	}
+	if more > 0 {
+		list = append(list, Signature{
+			Outcome: compliance.Unknown, Aligned: compliance.Unknown, Findings: []Finding{},
+			Why: fmt.Sprintf("%d more signatures were not looked at: %d are", more, maxSignatures),
+		})
 	}
 	return list
 }
@@ -335,10 +347,14 @@ func (m *messenger) dmarc(ctx context.Context, r *MessageReport) {
 	note("SPF", authenticated, r.SPF.Aligned)
 	for i := range r.DKIM {
 		s := &r.DKIM[i]
-		if s.Aligned = compliance.Fail; s.Domain != "" {
+		switch {
+		case s.Aligned != "": // what was not looked at
+		case s.Domain == "":
+			s.Aligned = compliance.Fail
+		default:
 			s.Aligned = aligned(s.Domain, r.DMARC.StrictDKIM)
 		}
-		note("DKIM of "+s.Domain, s.Outcome, s.Aligned)
+		note("DKIM of "+cmp.Or(s.Domain, "more signatures"), s.Outcome, s.Aligned)
 	}
 	switch {
 	case found.Policy == nil:

@@ -11,7 +11,7 @@ import (
 )
 
 var alignedWords = map[compliance.Outcome]string{
-	compliance.Pass: "aligned with the author", compliance.Fail: "not aligned with the author", compliance.Unknown: "it is unknown whether it is aligned",
+	compliance.Pass: "aligned with the author", compliance.Fail: "not aligned with the author", compliance.Unknown: "it is unknown whether it is aligned", compliance.NotApplicable: "aligned with nobody",
 }
 
 // table tells people what receivers do, in their order.

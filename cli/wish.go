@@ -141,10 +141,11 @@ func (w *wish) mtasts(ctx context.Context) {
 	subject := mtasts.Subject{NoReports: w.md.Spec.TLSRPT == nil}
 	live := []string{"mx." + w.md.Spec.Domain} // in place of the live ones, which are not asked for
 	if w.world != nil {
-		list, err := w.world.resolver.LookupMX(ctx, w.md.Spec.Domain)
-		if err != nil {
+		switch list, err := w.world.resolver.LookupMX(ctx, w.md.Spec.Domain); {
+		case isNotFound(err): // there are none to compare with
+		case err != nil:
 			w.missing(err)
-		} else {
+		default:
 			live = hostsOf(list)
 			subject.MX = live
 		}

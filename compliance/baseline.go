@@ -38,6 +38,7 @@ type Control struct {
 type Want struct {
 	All         string       `json:"all,omitempty"`         // the weakest end of an SPF record: softfail or fail
 	Bits        int          `json:"bits,omitempty"`        // the shortest RSA key
+	RSA         bool         `json:"rsa,omitempty"`         // one of the keys is an RSA key
 	Policy      dmarc.Policy `json:"policy,omitempty"`      // the weakest DMARC policy
 	Subdomains  bool         `json:"subdomains,omitempty"`  // it holds for all subdomains too
 	Address     string       `json:"address,omitempty"`     // a URI that must be among those of rua

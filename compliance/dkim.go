@@ -8,7 +8,8 @@ import (
 	"github.com/maildomain/maildomain-operator/mailauth/dkim"
 )
 
-// dkimKeys wants at every selector in use a key that receivers accept, and that is long enough.
+// dkimKeys wants at every selector in use a key that receivers accept, and that is long enough; perhaps
+// an RSA key among them.
 func dkimKeys(f Facts, want Want) finding {
 	selectors, known := f.Selectors.Get()
 	if !known {
@@ -18,10 +19,15 @@ func dkimKeys(f Facts, want Want) finding {
 		return fail("no selector is in use: nothing signs")
 	}
 	var found []finding
+	ignored := want.RSA // all of the keys, by many receivers
 	for _, s := range selectors {
 		one := s.key(want.Bits)
+		ignored = ignored && one.outcome == Pass && !s.isRSA()
 		one.seen = s.Name + ": " + one.seen
 		found = append(found, one)
+	}
+	if ignored {
+		return fail("no rsa key, and many receivers ignore others")
 	}
 	return all(found...)
 }
@@ -63,6 +69,21 @@ func (s Selector) key(bits int) finding {
 		return fail(fmt.Sprintf("rsa with %d bits, want %d or more", n, bits))
 	}
 	return pass(fmt.Sprintf("rsa with %d bits", n))
+}
+
+// isRSA holds for a selector that is known to have one key, of RSA.
+func (s Selector) isRSA() bool {
+	texts, _ := s.Texts.Get()
+	if len(texts) != 1 {
+		return false
+	}
+	record, err := dkim.Parse(texts[0])
+	if err != nil {
+		return false
+	}
+	public, _ := record.Public()
+	_, is := public.(*rsa.PublicKey)
+	return is
 }
 
 // dkimParent wants that DNS does not deny _domainkey, below which keys stand.

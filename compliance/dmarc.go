@@ -14,12 +14,16 @@ var policies = []dmarc.Policy{dmarc.None, dmarc.Quarantine, dmarc.Reject}
 // every test of DMARC.
 func dmarcApplies(f Facts) (d dmarc.Discovery, done *finding) {
 	d, known := f.DMARC.Get()
+	// Two records above the one that applies change no policy.
+	ambiguous := slices.DeleteFunc(slices.Clone(d.Ambiguous), func(name string) bool {
+		return d.Policy != nil && strings.HasSuffix(d.Policy.Domain, "."+name)
+	})
 	end := finding{}
 	switch {
 	case !known:
 		end = unseen(f.DMARC.Cause())
-	case len(d.Ambiguous) > 0:
-		end = fail("more than one record at _dmarc." + strings.Join(d.Ambiguous, ", _dmarc.") + ": receivers discard them all")
+	case len(ambiguous) > 0:
+		end = fail("more than one record at _dmarc." + strings.Join(ambiguous, ", _dmarc.") + ": receivers discard them all")
 	case d.Policy == nil:
 		end = fail("no DMARC record that receivers can use")
 	default:
@@ -29,6 +33,7 @@ func dmarcApplies(f Facts) (d dmarc.Discovery, done *finding) {
 }
 
 // dmarcPolicy wants an effective policy: by the tree walk, with t=y a step less (RFC 9989 §4.7, §4.10).
+// So it is with pct below 100, for a part of the mail, at receivers of before RFC 9989 (RFC 7489 §6.6.4).
 func dmarcPolicy(f Facts, want Want) finding {
 	d, done := dmarcApplies(f)
 	if done != nil {
@@ -38,6 +43,10 @@ func dmarcPolicy(f Facts, want Want) finding {
 	level := slices.Index(policies, want.Policy)
 	judge := func(who string, is int) finding {
 		text := fmt.Sprintf("%s: %s is in force for %s", where, policies[is], who)
+		if r := d.Policy.Record; is > 0 && r.Pct != nil && *r.Pct < 100 && (r.Testing == nil || !*r.Testing) {
+			is-- // those receivers do not know t
+			text += fmt.Sprintf(", and by pct=%d only %s for some of the mail", *r.Pct, policies[is])
+		}
 		if is < level {
 			return fail(text + ", want " + string(want.Policy) + map[bool]string{true: " or stricter"}[want.Policy != dmarc.Reject])
 		}
@@ -73,7 +82,8 @@ func dmarcTesting(f Facts, _ Want) finding {
 	return pass("the policy is not only tested")
 }
 
-// dmarcReports wants aggregate reports, perhaps at a certain address.
+// dmarcReports wants aggregate reports, perhaps at a certain address. Who has not agreed to get them
+// gets none (RFC 9990 §4).
 func dmarcReports(f Facts, want Want) finding {
 	d, done := dmarcApplies(f)
 	if done != nil {
@@ -83,14 +93,32 @@ func dmarcReports(f Facts, want Want) finding {
 	if len(rua) == 0 {
 		return fail("no rua: nobody gets aggregate reports")
 	}
-	same := func(uri string) bool {
+	wanted := slices.DeleteFunc(slices.Clone(rua), func(uri string) bool {
 		address, _, _ := strings.Cut(uri, "!") // a size limit of RFC 7489
-		return strings.EqualFold(address, want.Address)
-	}
-	if want.Address != "" && !slices.ContainsFunc(rua, same) {
+		return want.Address != "" && !strings.EqualFold(address, want.Address)
+	})
+	if len(wanted) == 0 {
 		return fail("rua=" + strings.Join(rua, ",") + ", want " + want.Address + " among them")
 	}
-	return pass("rua=" + strings.Join(rua, ","))
+	destinations, known := f.Destinations.Get()
+	if !known {
+		return unseen(f.Destinations.Cause())
+	}
+	var unasked []string
+	for _, uri := range wanted {
+		host, _ := dmarc.Host(uri)
+		at := slices.IndexFunc(destinations, func(d dmarc.Destination) bool { return d.Host == host })
+		switch {
+		case at < 0:
+			unasked = append(unasked, uri)
+		case !destinations[at].External || destinations[at].Agrees:
+			return pass("rua=" + strings.Join(rua, ","))
+		}
+	}
+	if len(unasked) > 0 {
+		return unseen(strings.Join(unasked, ",") + " was not asked for its consent")
+	}
+	return fail(strings.Join(wanted, ",") + " has not agreed to get reports: receivers send none")
 }
 
 // dmarcConsent wants the consent of other organizations to get the reports (RFC 9990 §4).

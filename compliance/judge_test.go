@@ -112,6 +112,13 @@ func TestControls(t *testing.T) {
 			f.Selectors = Seen([]Selector{{"s1", Seen([]string{})}, {"s2", Unseen[[]string](noAnswer)}})
 		}, Fail, "s1: no key record"},
 
+		{"dkim-keys", Want{RSA: true}, func(*Facts) {}, Pass, "s1: rsa with 2048 bits; s2: ed25519"},
+		{"dkim-keys", Want{RSA: true}, func(f *Facts) { f.Selectors = keys(edRecord()) }, Fail, "no rsa key"},
+		{"dkim-keys", Want{}, func(f *Facts) { f.Selectors = keys(edRecord()) }, Pass, "ed25519"},
+		{"dkim-keys", Want{RSA: true}, func(f *Facts) {
+			f.Selectors = Seen([]Selector{{"s1", Seen([]string{edRecord()})}, {"s2", Unseen[[]string](noAnswer)}})
+		}, Unknown, "s2: " + noAnswer},
+
 		{"dkim-parent", Want{}, func(*Facts) {}, Pass, "_domainkey"},
 		{"dkim-parent", Want{}, func(f *Facts) { f.KeysBelow = Seen(false) }, Fail, "NXDOMAIN"},
 		{"dkim-parent", Want{}, func(f *Facts) { f.KeysBelow = Unseen[bool](noAnswer) }, Unknown, noAnswer},
@@ -156,6 +163,32 @@ func TestControls(t *testing.T) {
 			f.Exists, f.DMARC = Unseen[bool](noAnswer), discovery(t, "example.com", "com", "v=DMARC1; p=reject; sp=reject; np=none")
 		}, Unknown, noAnswer},
 
+		{"dmarc-policy", Want{Policy: dmarc.Reject}, func(f *Facts) { // RFC 7489: the rest gets a step less
+			f.DMARC = discovery(t, "example.com", "example.com", "v=DMARC1; p=reject; pct=0")
+		}, Fail, "by pct=0 only quarantine"},
+		{"dmarc-policy", Want{Policy: dmarc.Quarantine}, func(f *Facts) {
+			f.DMARC = discovery(t, "example.com", "example.com", "v=DMARC1; p=quarantine; pct=99")
+		}, Fail, "by pct=99 only none"},
+		{"dmarc-policy", Want{Policy: dmarc.Quarantine}, func(f *Facts) {
+			f.DMARC = discovery(t, "example.com", "example.com", "v=DMARC1; p=reject; pct=1")
+		}, Pass, "by pct=1 only quarantine"},
+		{"dmarc-policy", Want{Policy: dmarc.Quarantine}, func(f *Facts) { // each receiver knows one of both tags
+			f.DMARC = discovery(t, "example.com", "example.com", "v=DMARC1; p=reject; pct=1; t=y")
+		}, Pass, "quarantine is in force"},
+		{"dmarc-policy", Want{Policy: dmarc.Reject}, func(f *Facts) {
+			f.DMARC = discovery(t, "example.com", "example.com", "v=DMARC1; p=reject; pct=100")
+		}, Pass, "reject"},
+		{"dmarc-policy", Want{Policy: dmarc.Reject}, func(f *Facts) { // two records above change nothing
+			d, _ := f.DMARC.Get()
+			d.Ambiguous = []string{"com"}
+			f.DMARC = Seen(d)
+		}, Pass, "reject"},
+		{"dmarc-policy", Want{Policy: dmarc.Reject}, func(f *Facts) { // but those below it do
+			d, _ := discovery(t, "example.com", "com", "v=DMARC1; p=reject").Get()
+			d.Ambiguous = []string{"example.com"}
+			f.DMARC = Seen(d)
+		}, Fail, "more than one record at _dmarc.example.com"},
+
 		{"dmarc-testing", Want{}, func(*Facts) {}, Pass, "not only tested"},
 		{"dmarc-testing", Want{}, func(f *Facts) {
 			f.DMARC = discovery(t, "example.com", "example.com", "v=DMARC1; p=reject; t=y")
@@ -169,6 +202,20 @@ func TestControls(t *testing.T) {
 			f.DMARC = discovery(t, "example.com", "example.com", "v=DMARC1; p=reject")
 		}, Fail, "no rua"},
 		{"dmarc-reports", Want{}, func(f *Facts) { f.DMARC = Unseen[dmarc.Discovery](noAnswer) }, Unknown, noAnswer},
+
+		{"dmarc-reports", Want{}, func(f *Facts) { // who has not agreed gets none
+			f.DMARC = discovery(t, "example.com", "example.com", "v=DMARC1; p=reject; rua=mailto:d@example.net,mailto:e@example.org")
+			f.Destinations = Seen([]dmarc.Destination{{Host: "example.net", External: true}, {Host: "example.org", External: true}})
+		}, Fail, "mailto:d@example.net,mailto:e@example.org has not agreed"},
+		{"dmarc-reports", Want{}, func(f *Facts) {
+			f.DMARC = discovery(t, "example.com", "example.com", "v=DMARC1; p=reject; rua=mailto:d@example.net,mailto:e@example.org")
+			f.Destinations = Seen([]dmarc.Destination{{Host: "example.net", External: true}, {Host: "example.org", External: true, Agrees: true}})
+		}, Pass, "example.org"},
+		{"dmarc-reports", Want{Address: "mailto:reports@dmarc.cyber.dhs.gov"}, func(f *Facts) {
+			f.Destinations = Seen([]dmarc.Destination{{Host: "example.com"}, {Host: "dmarc.cyber.dhs.gov", External: true}})
+		}, Fail, "has not agreed"},
+		{"dmarc-reports", Want{}, func(f *Facts) { f.Destinations = Unseen[[]dmarc.Destination](noAnswer) }, Unknown, noAnswer},
+		{"dmarc-reports", Want{}, func(f *Facts) { f.Destinations = Seen([]dmarc.Destination{}) }, Unknown, "not asked"},
 
 		{"dmarc-consent", Want{}, func(*Facts) {}, Pass, "agree"},
 		{"dmarc-consent", Want{}, func(f *Facts) {

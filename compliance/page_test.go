@@ -25,8 +25,9 @@ func TestPage(t *testing.T) {
 		"A domain is judged by what the world sees of it: DNS, the MTA-STS policy over HTTPS and, where it can be\n" +
 		"asked for, TLS at the MX hosts. Each control ends in *pass*, *fail*, *notApplicable* (what it is about does\n" +
 		"not exist, and need not) or *unknown*, with the cause: a question without an answer is never a pass. The\n" +
-		"DMARC policy is the one in force, by the tree walk of RFC 9989 and with `t=y` a step less. A baseline fails\n" +
-		"if one control does, else it is unknown if one control is.\n\n" +
+		"DMARC policy is the one in force, by the tree walk of RFC 9989 and with `t=y` a step less; so it is with\n" +
+		"`pct` below 100, since receivers of before RFC 9989 apply it. A baseline fails if one control does, else it is\n" +
+		"unknown if one control is.\n\n" +
 		"*Second-hand* marks what was read in texts about a source, not in the source: read the source before you\n" +
 		"rely on it in an audit. A pass says nothing of what stands under *not judged*.\n\n" +
 		"The tables are written from `compliance/baselines.json` by `go test ./compliance -update`.\n")

@@ -33,8 +33,11 @@ const maxUsed = 64
 // offer returns the commitment with a policy that is going to be served.
 func offer(c ledger.MTASTS, p mtasts.Policy) ledger.MTASTS {
 	body := p.String()
-	c.Astray = c.Astray || c.Policy != "" && body != c.Policy
 	at := slices.IndexFunc(c.Held, func(h ledger.HeldPolicy) bool { return h.Policy == body })
+	if at >= 0 && c.Policy != "" && (!c.Astray || !c.Held[at].Until.IsZero()) {
+		c = used(c, p.ID()) // it was out before, and an earlier version did not note its id
+	}
+	c.Astray = c.Astray || c.Policy != "" && body != c.Policy
 	switch {
 	case body == c.Policy || held(p) == 0 || at >= 0 && c.Held[at].Until.IsZero():
 		return c
@@ -67,8 +70,8 @@ func announced(c ledger.MTASTS, p mtasts.Policy, now time.Time) ledger.MTASTS {
 		return c
 	}
 	id := nextID(c, p)
-	if c.ID != "" && len(c.Used) < maxUsed {
-		c.Used = append(slices.Clone(c.Used), c.ID)
+	if c.ID != "" {
+		c = used(c, c.ID)
 	}
 	c.Held = slices.DeleteFunc(slices.Clone(c.Held), func(h ledger.HeldPolicy) bool { return h.Policy == p.String() })
 	if heldBody(c.Policy) > 0 && c.Policy != p.String() {
@@ -77,6 +80,14 @@ func announced(c ledger.MTASTS, p mtasts.Policy, now time.Time) ledger.MTASTS {
 	c.Policy, c.ID, c.Astray, c.Since = p.String(), id, false, now
 	if len(c.Held) > maxHeld {
 		c = forgetOne(c)
+	}
+	return c
+}
+
+// used returns the commitment with an id that is not to be announced again.
+func used(c ledger.MTASTS, id string) ledger.MTASTS {
+	if len(c.Used) < maxUsed && !slices.Contains(c.Used, id) {
+		c.Used = append(slices.Clone(c.Used), id)
 	}
 	return c
 }

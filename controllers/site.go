@@ -27,6 +27,9 @@ const (
 	// tenant can get a namespace of that name when it was deleted.
 	siteProof  = "proof"
 	sitePolicy = "policy"
+	// siteAnnounced is the policy that is announced, where that is not the one that is served: senders
+	// hold it, and renew it while they see its id.
+	siteAnnounced = "announced"
 	// The Secret with the certificate: that of the holder who had the policy served.
 	siteNamespace = "namespace"
 	siteTLSSecret = "tlsSecret"
@@ -50,6 +53,14 @@ func (s site) served() (policy string, until time.Time) {
 	}
 	until, _ = time.Parse(time.RFC3339, s.config.Data[siteUntil]) // absent: nothing before it
 	return s.config.Data[sitePolicy], until
+}
+
+// announced is the policy that is announced in place of the one that is served; "" is none.
+func (s site) announced() string {
+	if s.config == nil {
+		return ""
+	}
+	return s.config.Data[siteAnnounced]
 }
 
 // namesake reports whether the holder is another of the same name: its ledger is not the one that
@@ -169,6 +180,13 @@ func siteData(s *scope) map[string]string {
 		return data
 	}
 	delete(data, siteWithdrawn)
+	switch told.Policy {
+	case "": // what the holder before has announced still is
+	case data[sitePolicy]:
+		delete(data, siteAnnounced)
+	default:
+		data[siteAnnounced] = told.Policy
+	}
 	if s.mtasts.serve != nil && s.md.Spec.MTASTS != nil || data[siteTLSSecret] == "" {
 		data[siteNamespace], data[siteTLSSecret] = s.md.Namespace, cmp.Or(told.TLSSecret, s.md.TLSSecretName())
 	}

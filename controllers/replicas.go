@@ -21,12 +21,12 @@ import (
 // proof says what is missing before senders may be told of the policy, and notes in the scope that nothing is.
 func (r *Reconciler) proof(ctx context.Context, s *scope, policy mtasts.Policy) verdict {
 	domain := s.md.Spec.Domain
-	// What some of them serve as they lag behind is not proven.
-	if body, _ := s.site.served(); s.writes() && body != policy.String() {
-		return verdict{v1alpha1.ReasonPolicyMismatch, "the replicas are told to serve another policy: waiting for the new one"}
-	}
-	// Every replica had it once, and has been told of no other since.
+	// Every replica had it once, and has been told of no other since: also if the site is lost meanwhile.
 	known := s.book.MTASTS != nil && s.book.MTASTS.Policy == policy.String() && !s.book.MTASTS.Astray && !open(*s.book.MTASTS)
+	// What some of them serve as they lag behind is not proven.
+	if body, _ := s.site.served(); s.writes() && !known && body != policy.String() {
+		return verdict{v1alpha1.ReasonPolicyMismatch, "the replicas are told of the policy only now: waiting for them to serve it"}
+	}
 	if !known {
 		if why := r.onReplicas(ctx, domain, policy); why.bad() {
 			return why

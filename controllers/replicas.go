@@ -23,6 +23,7 @@ func (r *Reconciler) proof(ctx context.Context, s *scope, policy mtasts.Policy) 
 	domain := s.md.Spec.Domain
 	// Every replica had it once, and has been told of no other since: also if the site is lost meanwhile.
 	known := s.book.MTASTS != nil && s.book.MTASTS.Policy == policy.String() && !s.book.MTASTS.Astray && !open(*s.book.MTASTS)
+	s.mtasts.unasked = s.book.MTASTS != nil && s.book.MTASTS.Policy != ""
 	// What some of them serve as they lag behind is not proven.
 	if body, _ := s.site.served(); s.writes() && !known && body != policy.String() {
 		return verdict{v1alpha1.ReasonPolicyMismatch, "the replicas are told of the policy only now: waiting for them to serve it"}
@@ -32,6 +33,7 @@ func (r *Reconciler) proof(ctx context.Context, s *scope, policy mtasts.Policy) 
 			return why
 		}
 	}
+	s.mtasts.unasked = false
 	why := r.servedPolicy(ctx, domain, policy)
 	if why.reason == v1alpha1.ReasonNotReachableFromHere && r.TrustReplicas {
 		s.mtasts.unseen = true

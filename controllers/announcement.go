@@ -272,7 +272,9 @@ func (a announcement) risk() verdict {
 
 // movable is when every sender has forgotten the policies that do not cover all hosts of the announced
 // one, so that mail may be led to any of them; zero: now. With mode none that may be any host, so every
-// policy counts: who can't fetch the announced one goes by it. While the commitment is open it may become later.
+// policy counts: who can't fetch the announced one goes by it. While the commitment is open it may become later:
+// of a policy that may be fetched or renewed even now, it is a moment of its own each day, so that status
+// is not written in each pass.
 func movable(c ledger.MTASTS, now time.Time) time.Time {
 	var at time.Time
 	announced, err := mtasts.ParsePolicy(c.Policy)
@@ -284,8 +286,15 @@ func movable(c ledger.MTASTS, now time.Time) time.Time {
 	}
 	for _, h := range c.Held {
 		p, err := mtasts.ParsePolicy(h.Policy)
-		if err == nil && p.Mode == mtasts.Enforce && now.Before(end(c, h)) && (announced.Mode == mtasts.None || !p.CoversAll(announced.MX)) {
-			at = latest(at, end(c, h))
+		if err != nil || p.Mode != mtasts.Enforce || announced.Mode != mtasts.None && p.CoversAll(announced.MX) {
+			continue
+		}
+		until := end(c, h)
+		if h.Until.IsZero() && !now.Before(until) {
+			until = now.Add(recordCaches + held(p)).Truncate(24 * time.Hour).Add(24 * time.Hour)
+		}
+		if now.Before(until) {
+			at = latest(at, until)
 		}
 	}
 	return at

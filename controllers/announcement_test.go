@@ -363,3 +363,18 @@ func TestNoLiveHostIsNotAllCovered(t *testing.T) {
 		}
 	}
 }
+
+// A policy that may be fetched now is held from now on, however long ago the announced one went out.
+func TestWhatIsServedBesideIsNotSafe(t *testing.T) {
+	wide, narrow := policy(mtasts.Enforce, "a.example", "b.example"), policy(mtasts.Enforce, "b.example")
+	c := announced(offer(ledger.MTASTS{}, wide), wide, noon)
+	now := noon.Add(1000 * time.Hour)
+	c = offer(c, narrow) // and spec names a.example again before the narrow one is announced
+	at := movable(c, now)
+	if soonest := now.Add(recordCaches + narrow.MaxAge); at.Before(soonest) || at.After(soonest.Add(24*time.Hour)) {
+		t.Errorf("a sender that fetched it at %v delivers to a.example from %v on, and status says %v", now, soonest, at)
+	}
+	if again := movable(c, now.Add(time.Minute)); !again.Equal(at) {
+		t.Errorf("a minute later %v after %v: status is written in every pass", again, at)
+	}
+}

@@ -98,7 +98,13 @@ func turned(c ledger.MTASTS, p mtasts.Policy) ledger.MTASTS {
 		if before.String() == p.String() {
 			return c
 		}
-		c.Served = []string{before.ID()}
+		c.Served = nil
+		for _, h := range c.Held {
+			if p, err := mtasts.ParsePolicy(h.Policy); err == nil {
+				c.Served = append(c.Served, p.ID())
+			}
+		}
+		c.Served = append(c.Served, before.ID())
 	}
 	if n := len(c.Served); n > 0 && c.Served[n-1] == p.ID() {
 		return c

@@ -184,3 +184,38 @@ func TestCommitmentIsBounded(t *testing.T) {
 		}
 	}
 }
+
+// A holder that leaves while a change is under way leaves two policies: the one that is served, and the
+// one before, whose id is still out.
+func TestANewHolderTakesOverWhatIsAnnounced(t *testing.T) {
+	year := mtasts.Policy{Mode: mtasts.Enforce, MaxAge: 8760 * time.Hour, MX: []string{"mx1.example.com"}}
+	day := mtasts.Policy{Mode: mtasts.Enforce, MaxAge: 24 * time.Hour, MX: []string{"mx1.example.com", "mx2.example.com"}}
+	for _, next := range []mtasts.Policy{day, records.MTASTSWithdrawal()} {
+		md := &v1alpha1.MailDomain{Spec: v1alpha1.MailDomainSpec{Domain: "example.com"}}
+		old := &scope{md: md, now: noon, claim: claimState{held: true}, book: &book{Ledger: ledger.New("example.com")}}
+		old.commit(announced(offer(ledger.MTASTS{}, year), year, noon.Add(-time.Hour)))
+		old.mtasts.serve = &year
+		steady := siteData(old)
+		if _, there := steady[siteAnnounced]; there {
+			t.Errorf("in an unchanged world: %v", steady)
+		}
+		old.mtasts.serve = &next
+		old.commit(offer(old.commitment(), next))
+		left := siteData(old)
+
+		s := &scope{md: md, now: noon, claim: claimState{held: true}, book: &book{Ledger: ledger.New("example.com")}, site: site{config: &corev1.ConfigMap{Data: left}}}
+		c := s.commitment()
+		if len(c.Held) == 0 || c.Held[0].Policy != year.String() || !c.Held[0].Until.IsZero() {
+			t.Fatalf("%s: took over %+v", next.Mode, c)
+		}
+		s.commit(c)
+		s.mtasts.serve = &next
+		if got := siteData(s); got[siteAnnounced] != year.String() {
+			t.Errorf("%s: before it has announced anything: %v", next.Mode, got)
+		}
+		s.commit(announced(c, next, noon))
+		if got, there := siteData(s)[siteAnnounced]; there {
+			t.Errorf("%s: announced, and %q still is", next.Mode, got)
+		}
+	}
+}

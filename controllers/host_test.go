@@ -265,6 +265,16 @@ func TestTheHostFollowsTheService(t *testing.T) {
 	}
 	w.must(w.dns.Set("example.com", "MX", "10 mx1.example.com."))
 	w.until("example-com", "ready", isReady)
+	w.edit("example-com", func(md *v1alpha1.MailDomain) { md.Spec.MTASTS.MaxAge = &metav1.Duration{Duration: 700 * time.Hour} })
+	for range 4 {
+		w.pass("example-com")
+		for _, record := range w.get("example-com").Status.Records {
+			if record.State == v1alpha1.RecordConflict {
+				t.Errorf("during a change of the policy, with another's good record: %+v", record)
+			}
+		}
+	}
+	w.until("example-com", "ready", isReady)
 	w.must(w.dns.Set(policyHost, "A", "192.0.2.1"))
 	w.until("example-com", "told of another's", mtastsReason(v1alpha1.ReasonRecordConflict))
 }

@@ -62,6 +62,7 @@ func TestWhoLeadsElsewhere(t *testing.T) {
 	}{
 		{"another's, and the policy is seen", nil, mtastsState{proven: true}, shown(theirs), true},
 		{"the policy is not seen", nil, mtastsState{}, shown(theirs), false},
+		{"the replicas do not serve the next one yet", nil, mtastsState{unasked: true}, shown(theirs), true},
 		{"the replicas alone were asked", nil, mtastsState{proven: true, unseen: true}, shown(theirs), false},
 		{"as wanted", nil, mtastsState{proven: true}, shown(ours), false},
 		{"ours stood there", []ledger.Entry{{Type: "A", Value: "192.0.2.1", Settled: true}}, mtastsState{proven: true}, shown(theirs), false},

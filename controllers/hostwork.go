@@ -65,9 +65,9 @@ func (r *Reconciler) writeHost(ctx context.Context, s *scope) error {
 }
 
 // leadsElsewhere reports whether somebody else's records already lead to the policy. With Auto they are
-// as good as ours would be.
+// as good as ours would be. While one policy replaces another they are what they were.
 func (s *scope) leadsElsewhere(j *hostJob, entries []ledger.Entry) bool {
-	if len(entries) > 0 || !s.mtasts.proven || s.mtasts.unseen {
+	if len(entries) > 0 || s.mtasts.unseen || !s.mtasts.proven && !s.mtasts.unasked {
 		return false
 	}
 	wanted := typed(j.targets)

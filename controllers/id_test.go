@@ -94,3 +94,15 @@ func TestTheWayBackIsNotProvenByThoseWhoLag(t *testing.T) {
 		})
 	}
 }
+
+// An earlier version did not store the ids before. A policy that senders may still hold does not get its
+// first id back, under which they may have got another one.
+func TestAnUpgradeKnowsTheIDsOfPoliciesThatAreHeld(t *testing.T) {
+	first, second := policy(mtasts.Enforce, "a.example"), policy(mtasts.Enforce, "b.example")
+	for name, until := range map[string]time.Time{"has an end": noon.Add(100 * time.Hour), "may be seen": {}} {
+		old := ledger.MTASTS{Policy: second.String(), ID: second.ID(), Since: noon, Held: []ledger.HeldPolicy{{Policy: first.String(), Until: until}}}
+		if c := announced(offer(old, first), first, noon.Add(time.Hour)); c.ID == first.ID() {
+			t.Errorf("%s: announced under its first id again, under which the other one was served", name)
+		}
+	}
+}

@@ -95,9 +95,11 @@ func (s *scope) commitment() ledger.MTASTS {
 		c = *s.book.MTASTS
 	}
 	body, until := s.site.served()
-	if p, err := mtasts.ParsePolicy(body); err == nil {
-		c.Astray = c.Astray || s.book.MTASTS == nil // under whatever ids it was announced
-		c = offer(c, p)
+	for _, body := range []string{s.site.announced(), body} {
+		if p, err := mtasts.ParsePolicy(body); err == nil {
+			c.Astray = c.Astray || s.book.MTASTS == nil // under whatever ids it was announced
+			c = offer(c, p)
+		}
 	}
 	if until.After(ends(c)) {
 		c.Until = until

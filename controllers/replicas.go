@@ -26,13 +26,15 @@ const settles = 2 * time.Minute
 // proof says what is missing before senders may be told of the policy, and notes in the scope that nothing is.
 func (r *Reconciler) proof(ctx context.Context, s *scope, policy mtasts.Policy) verdict {
 	domain := s.md.Spec.Domain
-	if why := unsettledReplicas(s, policy); why.bad() {
-		return why
-	}
-	// Every replica had it once, and has been told of no other since.
+	// Every replica had it once, and has been told of no other since: also if the site is lost meanwhile.
 	known := s.book.MTASTS != nil && s.book.MTASTS.Policy == policy.String() && !s.book.MTASTS.Astray && !open(*s.book.MTASTS)
+	s.mtasts.unasked = s.book.MTASTS != nil && s.book.MTASTS.Policy != ""
 	if !known {
-		if why := r.onReplicas(ctx, domain, policy); why.bad() {
+		why := unsettledReplicas(s, policy)
+		if !why.bad() {
+			why = r.onReplicas(ctx, domain, policy)
+		}
+		if why.bad() {
 			s.mtasts.early = why
 			return why
 		}
@@ -55,7 +57,7 @@ func unsettledReplicas(s *scope, policy mtasts.Policy) verdict {
 		return verdict{} // nothing will be announced, and the replicas are told nothing
 	}
 	if body, _ := s.site.served(); body != policy.String() {
-		return verdict{v1alpha1.ReasonPolicyMismatch, "the replicas are told to serve another policy: waiting for the new one"}
+		return verdict{v1alpha1.ReasonPolicyMismatch, "the replicas are told of the policy only now: waiting for them to serve it"}
 	}
 	told, until := s.book.MTASTS, s.site.since().Add(settles)
 	if told == nil || !told.Astray || !returned(*told) || !s.now.Before(until) {

@@ -8,10 +8,12 @@ import (
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
+	"github.com/maildomain/maildomain-operator/ledger"
 	"github.com/maildomain/maildomain-operator/mailauth/mtasts"
 	"github.com/maildomain/maildomain-operator/probe"
 )
@@ -79,6 +81,37 @@ func TestEachPublicAddressServesThePolicy(t *testing.T) {
 	} {
 		r := &Reconciler{Fetcher: c.answers, PolicyService: c.service}
 		if got := r.servedPolicy(t.Context(), "example.com", p); got.reason != c.want || got.bad() && !strings.HasPrefix(got.message, "https://mta-sts.example.com/") {
+			t.Errorf("%s: %q (%s), want %q", c.name, got.reason, got.message, c.want)
+		}
+	}
+}
+
+// What the replicas still serve is no proof once they were told of another policy, or were not told of this
+// one. Of the announced one, which they all had, it is: to lose the site changes nothing.
+func TestWhatReplicasWereToldCounts(t *testing.T) {
+	p, other := policy(mtasts.Enforce, "a.example"), policy(mtasts.Enforce, "b.example")
+	inForce := announced(offer(ledger.MTASTS{}, p), p, noon)
+	for _, c := range []struct {
+		name string
+		mode v1alpha1.Mode
+		site string // the policy of the site; "": it is not there
+		told ledger.MTASTS
+		want string
+	}{
+		{"in force", v1alpha1.ModeEnforce, p.String(), inForce, ""},
+		{"in force, and the site is lost", v1alpha1.ModeEnforce, "", inForce, ""},
+		{"told of another meanwhile", v1alpha1.ModeEnforce, other.String(), offer(inForce, other), v1alpha1.ReasonPolicyMismatch},
+		{"told of another, and the site is lost", v1alpha1.ModeEnforce, "", offer(inForce, other), v1alpha1.ReasonPolicyMismatch},
+		{"the first, not told yet", v1alpha1.ModeEnforce, "", offer(ledger.MTASTS{}, p), v1alpha1.ReasonPolicyMismatch},
+		{"the first, told", v1alpha1.ModeEnforce, p.String(), offer(ledger.MTASTS{}, p), ""},
+		{"only looked at", v1alpha1.ModeObserve, other.String(), ledger.MTASTS{}, ""},
+	} {
+		r := &Reconciler{Fetcher: answering{{Outcome: probe.PolicyServed, Body: p.String(), Addr: netip.MustParseAddrPort("192.0.2.1:443")}}}
+		s := &scope{md: &v1alpha1.MailDomain{Spec: v1alpha1.MailDomainSpec{Domain: "example.com", Mode: c.mode}}, claim: claimState{held: true}, book: &book{Ledger: ledger.New("example.com")}}
+		if s.book.MTASTS = &c.told; c.site != "" {
+			s.site.config = &corev1.ConfigMap{Data: map[string]string{sitePolicy: c.site}}
+		}
+		if got := r.proof(t.Context(), s, p); got.reason != c.want || s.mtasts.proven != (c.want == "") {
 			t.Errorf("%s: %q (%s), want %q", c.name, got.reason, got.message, c.want)
 		}
 	}

@@ -155,6 +155,7 @@ type mtastsState struct {
 	notes   []string            // what a person should know though all is well
 	untold  verdict             // where the policy before may be renewed
 	proven  bool                // what is to be served is what the world gets
+	unasked bool                // one is in force, and the public name is asked when the replicas serve the next
 	unseen  bool                // the policy was proven on the replicas alone
 	serve   *mtasts.Policy      // nil: what is served stays as it is
 	early   verdict             // why the policy host may not lead to the operator yet

@@ -28,6 +28,9 @@ const (
 	siteProof  = "proof"
 	sitePolicy = "policy"
 	siteSince  = "since" // when the policy was stored
+	// siteAnnounced is the policy that is announced, where that is not the one that is served: senders
+	// hold it, and renew it while they see its id.
+	siteAnnounced = "announced"
 	// The Secret with the certificate: that of the holder who had the policy served.
 	siteNamespace = "namespace"
 	siteTLSSecret = "tlsSecret"
@@ -60,6 +63,14 @@ func (s site) since() time.Time {
 	}
 	since, _ := time.Parse(time.RFC3339, s.config.Data[siteSince]) // absent: by an earlier version, so long ago
 	return since
+}
+
+// announced is the policy that is announced in place of the one that is served; "" is none.
+func (s site) announced() string {
+	if s.config == nil {
+		return ""
+	}
+	return s.config.Data[siteAnnounced]
 }
 
 // namesake reports whether the holder is another of the same name: its ledger is not the one that
@@ -181,6 +192,13 @@ func siteData(s *scope) map[string]string {
 	delete(data, siteWithdrawn)
 	if s.site.config == nil || s.site.config.Data[sitePolicy] != data[sitePolicy] {
 		data[siteSince] = s.now.Format(time.RFC3339)
+	}
+	switch told.Policy {
+	case "": // what the holder before has announced still is
+	case data[sitePolicy]:
+		delete(data, siteAnnounced)
+	default:
+		data[siteAnnounced] = told.Policy
 	}
 	if s.mtasts.serve != nil && s.md.Spec.MTASTS != nil || data[siteTLSSecret] == "" {
 		data[siteNamespace], data[siteTLSSecret] = s.md.Namespace, cmp.Or(told.TLSSecret, s.md.TLSSecretName())

@@ -101,13 +101,13 @@ func conditions(s *scope) map[string]condition {
 				why = f.verdict
 			}
 		}
-		if section.managed {
+		switch {
+		case section.managed:
 			all[section.kind] = judged(why, s.served(section.purpose, "the record is served"))
+		case section.purpose == v1alpha1.PurposeMTASTS && s.mtasts.withdrawing:
+			all[section.kind] = judged(why, verdict{v1alpha1.ReasonWithdrawing,
+				"a policy with mode none is served and announced until the last sender has forgotten the ones before; status.mtaSTS.commitmentEnds says when, once every name server has its id"})
 		}
-	}
-	if s.md.Spec.MTASTS == nil && s.mtasts.withdrawing {
-		all[v1alpha1.ConditionMTASTSReady] = judged(s.blocked[v1alpha1.ConditionMTASTSReady], verdict{v1alpha1.ReasonWithdrawing,
-			"a policy with mode none is served and announced until the last sender has forgotten the ones before; status.mtaSTS.commitmentEnds says when, once every name server has its id"})
 	}
 	if c, there := all[v1alpha1.ConditionMTASTSReady]; there && c.status == metav1.ConditionTrue {
 		all[v1alpha1.ConditionMTASTSReady] = judged(s.mtasts.untold, s.mtasts.reserved(c.verdict))

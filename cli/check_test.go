@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/maildomain/maildomain-operator/compliance"
 )
@@ -57,7 +58,7 @@ func TestCheckTable(t *testing.T) {
 	p.txt("s1._domainkey", "v=DKIM1; p=; n=\u009b2J\x7f\u202e\U000e0001")
 	for _, format := range []string{"table", "yaml", "json"} {
 		code, stdout, stderr := run(t, "", slices.Concat([]string{"check", domain, "--selector", "s1", "--baseline", "NZ-SGE", "-o", format}, p.flags())...)
-		if code != ExitFail || stderr != "" || strings.ContainsAny(stdout, "\x1b\x9b\u009b\x7f") || format != "yaml" && strings.Contains(stdout, "\u202e") {
+		if code != ExitFail || stderr != "" || strings.ContainsAny(stdout, "\x1b\u009b\x7f") || !utf8.ValidString(stdout) || format != "yaml" && strings.Contains(stdout, "\u202e") {
 			t.Errorf("%s: exit code %d, %q, %q", format, code, stdout, stderr)
 		}
 		for _, want := range []string{"NZ-SGE", "SPF-SYNTAX", "TLSRPT-SYNTAX", "not judged"} {

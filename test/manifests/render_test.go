@@ -49,7 +49,7 @@ func TestMain(m *testing.M) {
 func build(t *testing.T) string {
 	t.Helper()
 	program.once.Do(func() {
-		if program.dir, program.err = os.MkdirTemp("", "maildomain-manifests-"); program.err != nil {
+		if program.dir, program.err = os.MkdirTemp("", "maildomain-manifests-"); program.err != nil { //nolint:usetesting // all tests share it
 			return
 		}
 		program.path = filepath.Join(program.dir, "maildomain")

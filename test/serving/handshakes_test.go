@@ -108,8 +108,11 @@ func fetch(address, host string, roots *x509.CertPool) error {
 	}
 	defer response.Body.Close()
 	got, err := io.ReadAll(response.Body)
-	if err != nil || string(got) != body || response.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s, %q, %v", response.Status, got, err)
+	if err != nil {
+		return err
+	}
+	if string(got) != body || response.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s, %q", response.Status, got)
 	}
 	return nil
 }

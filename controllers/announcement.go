@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -28,7 +29,11 @@ type announcement struct {
 	wanted mtasts.Policy // by spec
 	live   []mxHost
 	left   map[string]time.Time // hosts that were live, and when they were found to be gone
+	served string               // what the replicas are told to serve
 	known  bool                 // the live MX records could be read, and make sense
+	// entering: the first policy with mode enforce is announced by the ledger, and its id is not out yet. So the
+	// gates still hold it.
+	entering bool
 	// unusable says what makes no sense about them.
 	unusable unusableMX
 }
@@ -42,6 +47,14 @@ func (a announcement) inForce() mtasts.Policy {
 	return p
 }
 
+// enters reports whether the policy in force has mode enforce, and none that may be out beside it has.
+func (a announcement) enters() bool {
+	return a.inForce().Mode == mtasts.Enforce && !slices.ContainsFunc(a.told.Held, func(h ledger.HeldPolicy) bool {
+		p, err := mtasts.ParsePolicy(h.Policy)
+		return h.Until.IsZero() && err == nil && p.Mode == mtasts.Enforce
+	})
+}
+
 // next is the policy to be served: what spec wants and, while senders may need them, the lines of the
 // policy in force that spec does not want any more. So a widening goes out at once, though the narrowing
 // that came with it has to wait; kept says which lines wait for what.
@@ -50,9 +63,9 @@ func (a announcement) next() (next mtasts.Policy, kept string) {
 	if len(dropped) == 0 {
 		return next, ""
 	}
-	why := a.needed(dropped)
-	if why == "" {
-		return next, ""
+	why, unsure := a.needed(dropped)
+	if why == "" || unsure && a.served == next.String() {
+		return next, "" // what is served without them stays as it is (Law 2), see gateSure
 	}
 	next.MX = append(slices.Clone(next.MX), dropped...)
 	return next, fmt.Sprintf("mx: %s stays in the policy %s", strings.Join(dropped, ", "), why)
@@ -67,28 +80,29 @@ func (a announcement) dropped() []string {
 	return slices.DeleteFunc(before.MX, func(line string) bool { return a.wanted.CoversAll([]string{line}) })
 }
 
-// needed says why the lines can't leave the policy in force; "" is nothing.
-func (a announcement) needed(dropped []string) string {
+// needed says why the lines can't leave the policy in force; "" is nothing. unsure: nothing that is known speaks for
+// that, and it may be another thing in a moment.
+func (a announcement) needed(dropped []string) (why string, unsure bool) {
 	if !a.known {
-		return "until the live MX records can be read"
+		return "until the live MX records can be read", true
 	}
 	for _, host := range a.live {
 		if !a.wanted.Covers(host.name) {
-			return fmt.Sprintf("while %s is a live MX host", host.name)
+			return fmt.Sprintf("while %s is a live MX host", host.name), false
 		}
 		if host.tls == v1alpha1.VerdictFail {
-			return fmt.Sprintf("until %s can be delivered to: %s", host.name, host.message)
+			return fmt.Sprintf("until %s can be delivered to: %s", host.name, host.message), false
 		}
 	}
 	if waiting := a.unprobedHosts(); len(waiting) > 0 {
-		return fmt.Sprintf("until %s is probed", strings.Join(waiting, ", "))
+		return fmt.Sprintf("until %s is probed", strings.Join(waiting, ", ")), true
 	}
 	if unknown := a.those(v1alpha1.VerdictUnknown); len(unknown) > 0 && a.now.Before(a.probesEnd()) {
-		return fmt.Sprintf("until %s, as it can't be seen from here whether the MX hosts offer STARTTLS: %s", a.probesEnd().Format(time.RFC3339), strings.Join(unknown, "; "))
+		return fmt.Sprintf("until %s, as it can't be seen from here whether the MX hosts offer STARTTLS: %s", a.probesEnd().Format(time.RFC3339), strings.Join(unknown, "; ")), true
 	}
 	for _, host := range slices.Sorted(maps.Keys(a.recent())) {
 		if !a.wanted.Covers(host) {
-			return fmt.Sprintf("until %s, as caches may have the MX record of %s", a.left[host].Add(recordCaches).Format(time.RFC3339), host)
+			return fmt.Sprintf("until %s, as caches may have the MX record of %s", a.left[host].Add(recordCaches).Format(time.RFC3339), host), false
 		}
 	}
 	for _, h := range a.told.Held {
@@ -98,12 +112,12 @@ func (a announcement) needed(dropped []string) string {
 		}
 		if slices.ContainsFunc(dropped, func(line string) bool { return p.CoversAll([]string{line}) }) {
 			if h.Until.IsZero() {
-				return "until no sender can get or renew a policy that needs it"
+				return "until no sender can get or renew a policy that needs it", false
 			}
-			return fmt.Sprintf("until %s, when the last sender has forgotten a policy that needs it", h.Until.Format(time.RFC3339))
+			return fmt.Sprintf("until %s, when the last sender has forgotten a policy that needs it", h.Until.Format(time.RFC3339)), false
 		}
 	}
-	return ""
+	return "", false
 }
 
 // gates are what a policy that asks more of the domain than the one in force has to pass, in this order.
@@ -115,7 +129,7 @@ var gates = []func(a announcement, next mtasts.Policy) verdict{
 
 // hold says what keeps a policy back; what is in force already, or asks less, nothing does.
 func (a announcement) hold(next mtasts.Policy) verdict {
-	if why := gateValid(a, next); why.bad() || !a.stricter(next) {
+	if why := cmp.Or(gateValid(a, next), gateSure(a, next)); why.bad() || !a.stricter(next) {
 		return why
 	}
 	for _, gate := range gates {
@@ -129,6 +143,9 @@ func (a announcement) hold(next mtasts.Policy) verdict {
 // stricter reports whether a host that a sender delivers to now may be refused with the next policy. Of a
 // policy in force next has kept what is needed.
 func (a announcement) stricter(next mtasts.Policy) bool {
+	if a.entering {
+		return next.Mode != mtasts.None
+	}
 	before := a.inForce()
 	return before.Mode != mtasts.Enforce && next.Mode != mtasts.None && next.String() != before.String()
 }
@@ -140,6 +157,23 @@ func gateValid(a announcement, next mtasts.Policy) verdict {
 		return verdict{v1alpha1.ReasonMXNotCovered, fmt.Sprintf("spec.mtaSTS: %v: name the hosts in spec.mtaSTS.mx, or publish MX records", err)}
 	}
 	return verdict{}
+}
+
+// gateSure holds up the announcement of a policy without lines that the one in force has, while it is not known
+// whether somebody needs them.
+func gateSure(a announcement, next mtasts.Policy) verdict {
+	dropped := a.dropped()
+	if len(dropped) == 0 || next.CoversAll(dropped) {
+		return verdict{}
+	}
+	why, unsure := a.needed(dropped)
+	switch {
+	case !unsure:
+		return verdict{}
+	case !a.known:
+		return a.unreadable()
+	}
+	return verdict{v1alpha1.ReasonProbeUnavailable, fmt.Sprintf("mx: %s stays in the announced policy %s", strings.Join(dropped, ", "), why)}
 }
 
 func gateKnown(a announcement, _ mtasts.Policy) verdict {
@@ -193,7 +227,7 @@ func (a announcement) unprobed() time.Time {
 	if !a.known || len(a.unprobedHosts()) > 0 {
 		return before
 	}
-	awaited := a.wanted.Mode == mtasts.Enforce && (a.inForce().Mode != mtasts.Enforce || len(a.dropped()) > 0)
+	awaited := a.wanted.Mode == mtasts.Enforce && (a.entering || a.inForce().Mode != mtasts.Enforce || len(a.dropped()) > 0)
 	if !awaited || len(a.uncovered(a.wanted)) > 0 || len(a.those(v1alpha1.VerdictFail)) > 0 || len(a.those(v1alpha1.VerdictUnknown)) == 0 {
 		return time.Time{}
 	}

@@ -339,6 +339,34 @@ func TestSafeToMove(t *testing.T) {
 	}
 }
 
+// What is served already without a line stays as it is while nothing is known, and is not announced.
+func TestNarrowingIsHeldWhereItIs(t *testing.T) {
+	for name, c := range map[string]struct {
+		live []mxHost
+		dark bool
+		want string
+	}{
+		"all is well":       {live: hosts("b.example")},
+		"not probed yet":    {live: hosts("once good b.example"), want: v1alpha1.ReasonProbeUnavailable},
+		"no answer":         {live: hosts("dark b.example"), want: v1alpha1.ReasonProbeUnavailable},
+		"MX unknown":        {dark: true, want: v1alpha1.ReasonServersUnreachable},
+		"a.example is back": {live: hosts("a.example", "b.example"), want: "wide"},
+	} {
+		wanted := policy(mtasts.Enforce, "b.example")
+		a := announcement{now: noon, told: told(policy(mtasts.Enforce, "a.example", "b.example")), wanted: wanted, live: c.live, known: !c.dark, served: wanted.String()}
+		next, kept := a.next()
+		if c.want == "wide" {
+			if len(next.MX) != 2 || kept == "" || a.hold(next).bad() {
+				t.Errorf("%s: %q, %q", name, next.MX, kept)
+			}
+			continue
+		}
+		if got := a.hold(next); next.String() != wanted.String() || got.reason != c.want {
+			t.Errorf("%s: %q, held by %q, want %q", name, next.MX, got.reason, c.want)
+		}
+	}
+}
+
 // One look at the MX records without an answer does not begin the day of the probes anew.
 func TestTheDayGoesOnThroughALookWithoutAnswer(t *testing.T) {
 	a := announcement{now: noon, wanted: policy(mtasts.Enforce, "a.example")}

@@ -33,9 +33,13 @@ const maxServed = 64
 
 // offer returns the commitment with a policy that is going to be served.
 func offer(c ledger.MTASTS, p mtasts.Policy) ledger.MTASTS {
+	c.Astray = c.Astray || c.Policy != "" && p.String() != c.Policy
+	return hold(turned(c, p), p)
+}
+
+// hold returns the commitment with a policy that senders may get, or renew, from now on.
+func hold(c ledger.MTASTS, p mtasts.Policy) ledger.MTASTS {
 	body := p.String()
-	c.Astray = c.Astray || c.Policy != "" && body != c.Policy
-	c = turned(c, p)
 	at := slices.IndexFunc(c.Held, func(h ledger.HeldPolicy) bool { return h.Policy == body })
 	switch {
 	case body == c.Policy || held(p) == 0 || at >= 0 && c.Held[at].Until.IsZero():

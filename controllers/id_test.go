@@ -10,6 +10,7 @@ import (
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
 	"github.com/maildomain/maildomain-operator/ledger"
 	"github.com/maildomain/maildomain-operator/mailauth/mtasts"
+	"github.com/maildomain/maildomain-operator/records"
 )
 
 // Who fetched a policy under an id does not come again while it sees that id. So no id is announced again
@@ -103,6 +104,39 @@ func TestAnUpgradeKnowsTheIDsOfPoliciesThatAreHeld(t *testing.T) {
 		old := ledger.MTASTS{Policy: second.String(), ID: second.ID(), Since: noon, Held: []ledger.HeldPolicy{{Policy: first.String(), Until: until}}}
 		if c := announced(offer(old, first), first, noon.Add(time.Hour)); c.ID == first.ID() {
 			t.Errorf("%s: announced under its first id again, under which the other one was served", name)
+		}
+	}
+}
+
+// A withdrawal whose record is gone is over, also where the process died before it noted that: mode none is not
+// announced again while a gate holds back what comes after it.
+func TestAWithdrawalThatIsOverStaysOver(t *testing.T) {
+	slot := records.MTASTSSlot("example.com")
+	none, enforce := policy(mtasts.None, "a.example"), policy(mtasts.Enforce, "a.example")
+	over := announced(ledger.MTASTS{}, none, noon.Add(-time.Hour))
+	for name, tt := range map[string]struct {
+		told   *ledger.MTASTS
+		stands bool
+		mode   v1alpha1.Mode
+		want   bool
+	}{
+		"over":                    {&over, false, v1alpha1.ModeEnforce, true},
+		"the record stands":       {&over, true, v1alpha1.ModeEnforce, false},
+		"only looked at":          {&over, false, v1alpha1.ModeObserve, false},
+		"senders hold one before": {new(announced(announced(ledger.MTASTS{}, enforce, noon.Add(-2*time.Hour)), none, noon.Add(-time.Hour))), false, v1alpha1.ModeEnforce, false},
+		"another mode":            {new(announced(ledger.MTASTS{}, enforce, noon.Add(-time.Hour))), false, v1alpha1.ModeEnforce, false},
+		"nothing was announced":   {&ledger.MTASTS{}, false, v1alpha1.ModeEnforce, false},
+		"never any":               {nil, false, v1alpha1.ModeEnforce, false},
+	} {
+		l := ledger.New("example.com")
+		l.MTASTS = tt.told
+		if tt.stands {
+			l.Intend("example.com", slot.Key, string(v1alpha1.PurposeMTASTS), mtasts.Record{ID: none.ID()}.String())
+		}
+		md := &v1alpha1.MailDomain{Spec: v1alpha1.MailDomainSpec{Domain: "example.com", Mode: tt.mode, DNS: &v1alpha1.DNSSpec{ProviderRef: &v1alpha1.ProviderRef{Name: "dns"}}}}
+		s := &scope{now: noon, md: md, book: &book{Ledger: l}, claim: claimState{held: true}}
+		if got := s.withdrawnBefore(slot); got != tt.want {
+			t.Errorf("%s: %v", name, got)
 		}
 	}
 }

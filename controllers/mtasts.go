@@ -46,6 +46,7 @@ func (r *Reconciler) decideMTASTS(ctx context.Context, s *scope) error {
 		return nil
 	}
 	a := r.gatherAnnouncement(ctx, s, spec)
+	a.entering = r.pending(ctx, s, slot) && a.enters()
 	next, kept := a.next()
 	why, certificate := a.hold(next), r.certificate(ctx, s)
 	if certificate.bad() && a.stricter(next) {
@@ -53,11 +54,19 @@ func (r *Reconciler) decideMTASTS(ctx context.Context, s *scope) error {
 	}
 	s.commitProbing(a.unprobed())
 	serve := next
-	if why.bad() {
+	switch {
+	case !why.bad():
+	case a.entering || why.reason == v1alpha1.ReasonServersUnreachable || why.reason == v1alpha1.ReasonProbeUnavailable:
+		serve = mtasts.Policy{} // what is served stays as it is: nothing is known against it (Law 2), or nobody is led to it yet
+	default:
+		if s.withdrawnBefore(slot) {
+			s.commit(unannounce(a.told))
+			a.told = *s.book.MTASTS
+		}
 		serve = a.inForce() // it goes on being served, or is again if the one held back was
 	}
 	if serve.Mode == "" {
-		s.keepAnnounced(slot, why)
+		r.keepAnnounced(ctx, s, slot, why)
 	} else {
 		s.mtasts.serve = &serve
 		c := offer(s.commitment(), serve)
@@ -67,7 +76,7 @@ func (r *Reconciler) decideMTASTS(ctx context.Context, s *scope) error {
 		s.commit(c)
 		if unproven := r.proof(ctx, s, serve); unproven.bad() {
 			why = cmp.Or(why, unproven)
-			s.keepAnnounced(slot, why)
+			r.keepAnnounced(ctx, s, slot, why)
 		} else {
 			r.announce(ctx, s, slot, serve)
 		}
@@ -95,11 +104,14 @@ func (s *scope) commitment() ledger.MTASTS {
 		c = *s.book.MTASTS
 	}
 	body, until := s.site.served()
-	for _, body := range []string{s.site.announced(), body} {
-		if p, err := mtasts.ParsePolicy(body); err == nil {
-			c.Astray = c.Astray || s.book.MTASTS == nil // under whatever ids it was announced
-			c = offer(c, p)
-		}
+	announced, errAnnounced := mtasts.ParsePolicy(s.site.announced())
+	if errAnnounced == nil {
+		c = hold(c, announced)
+	}
+	served, errServed := mtasts.ParsePolicy(body)
+	c.Astray = c.Astray || s.book.MTASTS == nil && (errAnnounced == nil || errServed == nil) // under whatever ids it was announced
+	if errServed == nil {
+		c = offer(c, served)
 	}
 	if until.After(ends(c)) {
 		c.Until = until
@@ -159,13 +171,31 @@ func (r *Reconciler) untold(ctx context.Context, s *scope, slot records.Slot, re
 	return verdict{}
 }
 
-// keepAnnounced leaves the record as it is; nothing new is announced.
-func (s *scope) keepAnnounced(slot records.Slot, why verdict) {
-	if told := s.book.MTASTS; told != nil && told.Policy != "" {
+// keepAnnounced leaves the record as it is; nothing new is announced, nor what was to be and is not out yet.
+func (r *Reconciler) keepAnnounced(ctx context.Context, s *scope, slot records.Slot, why verdict) {
+	told := s.book.MTASTS
+	switch {
+	case told == nil || told.Policy == "":
+		s.want(slot, "v=STSv1; id=…", why)
+	case r.pending(ctx, s, slot):
+		s.want(slot, mtasts.Record{ID: told.ID}.String(), why)
+	default:
 		s.want(slot, mtasts.Record{ID: told.ID}.String(), verdict{})
-		return
 	}
-	s.want(slot, "v=STSv1; id=…", why)
+}
+
+// pending reports whether the id that the ledger calls announced never got out, as far as is known: the process
+// died before it was written, or the provider did not take it.
+func (r *Reconciler) pending(ctx context.Context, s *scope, slot records.Slot) bool {
+	told := s.book.MTASTS
+	if told == nil || told.Policy == "" {
+		return false
+	}
+	is := func(value string) bool {
+		return slot.Is(value) && slot.Same(value, mtasts.Record{ID: told.ID}.String())
+	}
+	return !slices.ContainsFunc(s.book.At(slot.Key), func(e ledger.Entry) bool { return e.Settled && is(e.Value) }) &&
+		!slices.ContainsFunc(r.look(ctx, s, slot.Name).values(), is)
 }
 
 // withdrawMTASTS ends the commitment as RFC 8461 §8.3 wants: a policy with mode none is served
@@ -198,7 +228,7 @@ func (r *Reconciler) withdrawMTASTS(ctx context.Context, s *scope, slot records.
 	case c.Policy == "":
 		s.commit(settled(c, s.now))
 	case why.bad():
-		s.keepAnnounced(slot, why)
+		r.keepAnnounced(ctx, s, slot, why)
 		return nil
 	default:
 		r.announce(ctx, s, slot, none)
@@ -207,6 +237,14 @@ func (r *Reconciler) withdrawMTASTS(ctx context.Context, s *scope, slot records.
 		s.again(max(ends(*told).Sub(s.now), time.Second))
 	}
 	return nil
+}
+
+// withdrawnBefore reports whether a withdrawal had come to its end, but for a note of it, when the section came back:
+// what was announced last binds nobody, and its record is gone.
+func (s *scope) withdrawnBefore(slot records.Slot) bool {
+	told := s.book.MTASTS
+	return told != nil && told.Policy != "" && closing(*told) && !s.now.Before(ends(*told)) &&
+		s.writes() && !s.md.Spec.Manual() && len(s.book.At(slot.Key)) == 0
 }
 
 // withdrawn reports whether our record is gone: by the ledger, or, where a human removes it, by

@@ -58,6 +58,7 @@ func (r *Reconciler) gatherAnnouncement(ctx context.Context, s *scope, spec *v1a
 	}
 	s.mtasts.hosts, s.mtasts.known = names, err == nil
 	a := announcement{now: s.now, wanted: records.MTASTSPolicy(spec, names), live: live, known: err == nil}
+	a.served, _ = s.site.served()
 	a.unusable, _ = errors.AsType[unusableMX](err)
 	seen := a.remember(s.book.MX)
 	a.left = seen.Left

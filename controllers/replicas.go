@@ -39,6 +39,7 @@ func (r *Reconciler) proof(ctx context.Context, s *scope, policy mtasts.Policy) 
 			return why
 		}
 	}
+	s.mtasts.unasked = false
 	why := r.servedPolicy(ctx, domain, policy)
 	if why.reason == v1alpha1.ReasonNotReachableFromHere && r.TrustReplicas {
 		s.mtasts.unseen = true

@@ -230,17 +230,21 @@ func (y *year) prolonged(held mtasts.Policy, hosts []string, looked *internet) {
 	w.violated("mail is lost by %q, while %q is announced", held.String(), policy.String())
 }
 
-// change is told of each change that the operator makes in the zone.
+// change is told of each change that the operator makes in the zone, before it is made.
 func (y *year) change(c dnsprovider.Change) {
 	w := y.w
+	stands := w.provider.zone[rrsetAt(c.Seen.Name, c.Seen.Type)]
+	stays := slices.DeleteFunc(slices.Clone(stands), func(value string) bool {
+		return slices.ContainsFunc(c.Remove, func(r dnsprovider.Record) bool { return r.Handle == value })
+	})
 	switch {
 	case c.Seen.Name == policyHost && len(c.Add) == 0 && len(c.Remove) > 0 && len(c.Remove) == len(c.Seen.Records):
 		y.unheld("the address of the policy host goes")
 	case c.Seen.Name != "_mta-sts."+domain || w.provider.late:
-	case len(c.Add) == 0 && len(c.Remove) > 0:
+	case len(c.Add) == 0 && len(stands) > 0 && len(stays) == 0:
 		y.unheld("the record goes")
 		y.inForce, y.specs = nil, y.specs[max(0, len(y.specs)-1):]
-	case len(c.Add) > 0:
+	case len(c.Add) > 0 && !slices.Contains(stands, c.Add[0]): // else it is out already, and reads don't show it
 		y.announces(idOf(c.Add))
 	}
 }
@@ -283,7 +287,9 @@ func (y *year) announces(id string) {
 		w.violated("the id %s is announced, and nobody serves a policy", id)
 	}
 	asked := func(s spec) bool { return s.mode == policy.Mode && s.maxAge == policy.MaxAge && policy.CoversAll(s.mx) }
-	if !slices.ContainsFunc(y.specs, asked) {
+	// It stays, as what was to follow is held back; or it binds nobody, after a withdrawal whose end was not noted.
+	stays := y.inForce != nil && y.inForce.String() == body || y.inForce == nil && policy.Mode == mtasts.None
+	if !stays && !slices.ContainsFunc(y.specs, asked) {
 		w.violated("%q is announced, and nobody has asked for it: %+v", body, y.specs)
 	}
 	if policy.Mode == mtasts.Enforce && (y.inForce == nil || y.inForce.Mode != mtasts.Enforce) {

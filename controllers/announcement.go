@@ -31,9 +31,8 @@ type announcement struct {
 	left   map[string]time.Time // hosts that were live, and when they were found to be gone
 	served string               // what the replicas are told to serve
 	known  bool                 // the live MX records could be read, and make sense
-	// entering: the first policy with mode enforce is announced by the ledger, and its id is not out yet. So the
-	// gates still hold it.
-	entering bool
+	// pending: the id of the policy in force is not out yet.
+	pending bool
 	// unusable says what makes no sense about them.
 	unusable unusableMX
 }
@@ -47,12 +46,20 @@ func (a announcement) inForce() mtasts.Policy {
 	return p
 }
 
-// enters reports whether the policy in force has mode enforce, and none that may be out beside it has.
-func (a announcement) enters() bool {
-	return a.inForce().Mode == mtasts.Enforce && !slices.ContainsFunc(a.told.Held, func(h ledger.HeldPolicy) bool {
-		p, err := mtasts.ParsePolicy(h.Policy)
-		return h.Until.IsZero() && err == nil && p.Mode == mtasts.Enforce
-	})
+// enforcing are the policies with mode enforce that may be seen or renewed in the place of the one in force.
+func (a announcement) enforcing() []mtasts.Policy {
+	var list []mtasts.Policy
+	for _, h := range a.told.Held {
+		if p, err := mtasts.ParsePolicy(h.Policy); err == nil && h.Until.IsZero() && p.Mode == mtasts.Enforce {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// entering reports whether mode enforce is on its way, and its id not out yet. So the gates still hold it.
+func (a announcement) entering() bool {
+	return a.pending && a.inForce().Mode == mtasts.Enforce && len(a.enforcing()) == 0
 }
 
 // next is the policy to be served: what spec wants and, while senders may need them, the lines of the
@@ -143,7 +150,7 @@ func (a announcement) hold(next mtasts.Policy) verdict {
 // stricter reports whether a host that a sender delivers to now may be refused with the next policy. Of a
 // policy in force next has kept what is needed.
 func (a announcement) stricter(next mtasts.Policy) bool {
-	if a.entering {
+	if a.entering() {
 		return next.Mode != mtasts.None
 	}
 	before := a.inForce()
@@ -227,7 +234,7 @@ func (a announcement) unprobed() time.Time {
 	if !a.known || len(a.unprobedHosts()) > 0 {
 		return before
 	}
-	awaited := a.wanted.Mode == mtasts.Enforce && (a.entering || a.inForce().Mode != mtasts.Enforce || len(a.dropped()) > 0)
+	awaited := a.wanted.Mode == mtasts.Enforce && (a.entering() || a.inForce().Mode != mtasts.Enforce || len(a.dropped()) > 0)
 	if !awaited || len(a.uncovered(a.wanted)) > 0 || len(a.those(v1alpha1.VerdictFail)) > 0 || len(a.those(v1alpha1.VerdictUnknown)) == 0 {
 		return time.Time{}
 	}
@@ -281,8 +288,17 @@ func (a announcement) those(v v1alpha1.Verdict) []string {
 	return list
 }
 
-// risk says which mail senders refuse to deliver by the policy in force, and what to do.
+// risk says which mail senders refuse to deliver by the policy in force, or by one before it whose id is still out,
+// and what to do.
 func (a announcement) risk() verdict {
+	if a.pending && a.known {
+		for _, before := range a.enforcing() {
+			if missing := a.uncovered(before); len(missing) > 0 {
+				return verdict{v1alpha1.ReasonMailAtRisk, fmt.Sprintf(
+					"the policy before, which is announced until the record changes, does not cover the live MX host %s, so senders do not deliver there", strings.Join(missing, ", "))}
+			}
+		}
+	}
 	p := a.inForce()
 	switch {
 	case p.Mode == mtasts.None || p.Mode == "":

@@ -113,6 +113,31 @@ func TestGates(t *testing.T) {
 	}
 }
 
+// Mode enforce that is on its way, and whose id is not out, is still held by the gates.
+func TestTheGatesHoldWhatIsNotOut(t *testing.T) {
+	p := policy(mtasts.Enforce, "a.example")
+	open := ledger.HeldPolicy{Policy: policy(mtasts.Enforce, "a.example", "b.example").String()}
+	for name, c := range map[string]struct {
+		a    announcement
+		want string
+	}{
+		"out":                    {announcement{told: told(p)}, ""},
+		"not out":                {announcement{told: told(p), pending: true}, v1alpha1.ReasonMXNotCovered},
+		"not out, after another": {announcement{told: told(p, open), pending: true}, ""},
+		"a release, not out":     {announcement{told: told(policy(mtasts.Testing, "a.example"), open), pending: true, wanted: policy(mtasts.None, "a.example")}, ""},
+	} {
+		a := c.a
+		a.now, a.known, a.live = noon, true, hosts("a.example", "c.example")
+		if a.wanted.Mode == "" {
+			a.wanted = p
+		}
+		next, _ := a.next()
+		if got := a.hold(next); got.reason != c.want {
+			t.Errorf("%s: %q (%s), want %q", name, got.reason, got.message, c.want)
+		}
+	}
+}
+
 func TestNarrowing(t *testing.T) {
 	old := ledger.HeldPolicy{Policy: policy(mtasts.Enforce, "a.example").String(), Until: noon.Add(time.Hour)}
 	for _, c := range []struct {
@@ -189,6 +214,14 @@ func TestRisk(t *testing.T) {
 		a := announcement{now: noon, told: told(c.policy), live: c.live, known: !c.dark, unusable: c.unusable}
 		if got := a.risk(); got.reason != c.want {
 			t.Errorf("%s: %q (%s), want %q", c.name, got.reason, got.message, c.want)
+		}
+	}
+	// The id of a release is not out yet, so what senders go by is the policy before.
+	before := ledger.HeldPolicy{Policy: policy(mtasts.Enforce, "a.example").String()}
+	for pending, want := range map[bool]string{true: v1alpha1.ReasonMailAtRisk, false: ""} {
+		a := announcement{now: noon, told: told(policy(mtasts.Testing, "b.example"), before), live: hosts("b.example"), known: true, pending: pending}
+		if got := a.risk(); got.reason != want {
+			t.Errorf("pending %v: %q (%s), want %q", pending, got.reason, got.message, want)
 		}
 	}
 	if got := (announcement{now: noon, live: hosts("b.example"), known: true}).risk(); got.bad() {

@@ -46,7 +46,7 @@ func (r *Reconciler) decideMTASTS(ctx context.Context, s *scope) error {
 		return nil
 	}
 	a := r.gatherAnnouncement(ctx, s, spec)
-	a.entering = r.pending(ctx, s, slot) && a.enters()
+	a.pending = r.pending(ctx, s, slot)
 	next, kept := a.next()
 	why, certificate := a.hold(next), r.certificate(ctx, s)
 	if certificate.bad() && a.stricter(next) {
@@ -56,7 +56,7 @@ func (r *Reconciler) decideMTASTS(ctx context.Context, s *scope) error {
 	serve := next
 	switch {
 	case !why.bad():
-	case a.entering || why.reason == v1alpha1.ReasonServersUnreachable || why.reason == v1alpha1.ReasonProbeUnavailable:
+	case a.entering() || why.reason == v1alpha1.ReasonServersUnreachable || why.reason == v1alpha1.ReasonProbeUnavailable:
 		serve = mtasts.Policy{} // what is served stays as it is: nothing is known against it (Law 2), or nobody is led to it yet
 	default:
 		if s.withdrawnBefore(slot) {

@@ -72,10 +72,10 @@ test: ## Run all tests, with a real API server (PACKAGES=./keys/... for a part)
 
 # The worlds are played without the race detector: each has one goroutine, and there are many.
 SEEDS ?= 10000
-YEARS ?= 200
+YEARS ?= 100
 PLAY   = GOGC=400 go test ./test/simulate -count=1 -timeout 60m -v
 .PHONY: simulate
-simulate: ## Play SEEDS worlds of DKIM rotation (10000) and YEARS of MTA-STS (200), or the world of SEED=n or YEAR=n for its trace
+simulate: ## Play SEEDS worlds of DKIM rotation (10000) and YEARS of MTA-STS (100), or the world of SEED=n or YEAR=n for its trace
 ifdef SEED
 	$(PLAY) -run 'TestSeeds$$' -seed $(SEED)
 else ifdef YEAR

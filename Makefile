@@ -19,7 +19,7 @@ CRDS := config/crd/bases
 RACE     ?= $(shell command -v "$$(go env CC)" >/dev/null && echo -race)
 PACKAGES ?= ./...
 COUNT    ?=
-TIMEOUT  ?= 20m
+TIMEOUT  ?= 30m
 GOTEST    = go test $(RACE) -shuffle=on -timeout $(TIMEOUT) $(if $(COUNT),-count=$(COUNT))
 
 FUZZTIME ?= 30s

@@ -101,7 +101,7 @@ func (l mortal) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	m := &mortalConn{Conn: conn}
-	m.end = time.AfterFunc(l.lifetime, func() { _ = m.Close() })
+	m.end = time.AfterFunc(l.lifetime, func() { m.close.Do(m.closeConn) }) // not Close, which stops the timer
 	return m, nil
 }
 
@@ -114,7 +114,9 @@ type mortalConn struct {
 
 // Close implements net.Conn.
 func (c *mortalConn) Close() error {
-	c.close.Do(func() { c.err = c.Conn.Close() })
+	c.close.Do(c.closeConn)
 	c.end.Stop()
 	return c.err
 }
+
+func (c *mortalConn) closeConn() { c.err = c.Conn.Close() }

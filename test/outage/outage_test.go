@@ -334,6 +334,9 @@ func (s *scene) has(p *pod, what string) {
 	s.t.Helper()
 	generation := s.generation.Load()
 	for end := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+		if !p.manager.running() {
+			s.manage(p) // as a kubelet would: the lease may be lost at the very end of an outage
+		}
 		served := 0
 		for i := range domains {
 			if got, err := s.fetch(p, i); err == nil && got == policy(i, generation) {

@@ -251,13 +251,15 @@ func TestFetchPolicyPerAddress(t *testing.T) {
 		}
 	}
 	// None of too many is asked: a part would not be all that senders see.
-	many := script{"mta-sts.many.example AAAA": {ra: true, ns: []string{soa("many.example", "60", "60")}}}
 	for n, says := range map[int]string{maxPolicyAddrs: "", maxPolicyAddrs + 1: "has 33 addresses, at most 32"} {
 		answer := scripted{ra: true}
 		for i := range n {
 			answer.answer = append(answer.answer, fmt.Sprintf("mta-sts.many.example. 60 A 10.0.0.%d", i+1))
 		}
-		many["mta-sts.many.example A"] = answer
+		many := script{
+			"mta-sts.many.example A":    answer,
+			"mta-sts.many.example AAAA": {ra: true, ns: []string{soa("many.example", "60", "60")}},
+		}
 		f := &PolicyFetcher{Resolver: play(t, many).resolver(), Timeout: patience}
 		got, err := f.Fetch(t.Context(), "many.example")
 		if (says == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), says) || says == "" && len(got.Results) != n {

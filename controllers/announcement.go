@@ -1,7 +1,6 @@
 package controllers
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -33,6 +32,8 @@ type announcement struct {
 	known  bool                 // the live MX records could be read, and make sense
 	// pending: the id of the policy in force is not out yet.
 	pending bool
+	// certificate says what is wrong with that of the policy host.
+	certificate verdict
 	// unusable says what makes no sense about them.
 	unusable unusableMX
 }
@@ -127,24 +128,41 @@ func (a announcement) needed(dropped []string) (why string, unsure bool) {
 	return "", false
 }
 
-// gates are what a policy that asks more of the domain than the one in force has to pass, in this order.
-var gates = []func(a announcement, next mtasts.Policy) verdict{
-	gateKnown,
-	gateCovered,
-	gateSecure,
-}
+// gate says what keeps a policy back.
+type gate func(a announcement, next mtasts.Policy) verdict
 
-// hold says what keeps a policy back; what is in force already, or asks less, nothing does.
+// Every policy has to pass the gates of the first list, and one that asks more of the domain than the policy in
+// force those of the second, in this order.
+var (
+	gates         = []gate{gateValid, gateSure}
+	gatesStricter = []gate{gateCertificate, gateValid, gateSure, gateKnown, gateCovered, gateSecure}
+)
+
+// hold says what keeps a policy back; what is in force already, or asks less, nothing does but that it can't be
+// one, or that it is not known what it would do.
 func (a announcement) hold(next mtasts.Policy) verdict {
-	if why := cmp.Or(gateValid(a, next), gateSure(a, next)); why.bad() || !a.stricter(next) {
-		return why
+	passes := gates
+	if a.stricter(next) {
+		passes = gatesStricter
 	}
-	for _, gate := range gates {
-		if why := gate(a, next); why.bad() {
+	for _, pass := range passes {
+		if why := pass(a, next); why.bad() {
 			return why
 		}
 	}
 	return verdict{}
+}
+
+// serve is the policy that is to be served, where why holds next back; the zero Policy: what is served stays as it
+// is.
+func (a announcement) serve(next mtasts.Policy, why verdict) mtasts.Policy {
+	switch {
+	case !why.bad():
+		return next
+	case a.entering(), why.reason == v1alpha1.ReasonServersUnreachable, why.reason == v1alpha1.ReasonProbeUnavailable:
+		return mtasts.Policy{} // nothing is known against it (Law 2), or nobody is led to it yet
+	}
+	return a.inForce() // it goes on being served, or is again if the one held back was
 }
 
 // stricter reports whether a host that a sender delivers to now may be refused with the next policy. Of a
@@ -156,6 +174,8 @@ func (a announcement) stricter(next mtasts.Policy) bool {
 	before := a.inForce()
 	return before.Mode != mtasts.Enforce && next.Mode != mtasts.None && next.String() != before.String()
 }
+
+func gateCertificate(a announcement, _ mtasts.Policy) verdict { return a.certificate }
 
 func gateValid(a announcement, next mtasts.Policy) verdict {
 	if err := next.Validate(); err != nil && next.Mode != mtasts.None && !a.known {

@@ -92,24 +92,12 @@ func unannounce(c ledger.MTASTS) ledger.MTASTS {
 		c.Held = append(slices.Clone(c.Held), ledger.HeldPolicy{Policy: c.Policy})
 	}
 	c.Astray = c.Astray || c.Policy != ""
-	c.Policy, c.ID, c.Since = "", "", time.Time{}
+	c.Policy, c.Since = "", time.Time{}
 	return c
 }
 
 // turned notes what is served from now on.
 func turned(c ledger.MTASTS, p mtasts.Policy) ledger.MTASTS {
-	if before, err := mtasts.ParsePolicy(c.Policy); err == nil && len(c.Served) == 0 { // by an earlier version
-		if before.String() == p.String() {
-			return c
-		}
-		c.Served = nil
-		for _, h := range c.Held {
-			if p, err := mtasts.ParsePolicy(h.Policy); err == nil {
-				c.Served = append(c.Served, p.ID())
-			}
-		}
-		c.Served = append(c.Served, before.ID())
-	}
 	if n := len(c.Served); n > 0 && c.Served[n-1] == p.ID() {
 		return c
 	}
@@ -123,14 +111,14 @@ func turned(c ledger.MTASTS, p mtasts.Policy) ledger.MTASTS {
 // something else between: a replica that serves it may be one that does so no more for a while.
 func returned(c ledger.MTASTS) bool { return c.Again || c.Policy == "" && c.Astray }
 
-// nextID is an id under which nobody can hold anything but p: a policy is served before it is announced,
-// so senders may have got it under the id before, and keep it for as long as they see that one again
-// (RFC 8461 §3.1). The first time it is the hash of the policy alone.
+// nextID is an id under which nobody can hold anything but p. A policy is served before it is announced, so
+// senders may have got it under the id before, and they keep it for as long as they see that one again (RFC 8461
+// §3.1). So no id comes back: the first is the hash of its policy, and each later one also that of the id before it.
 func nextID(c ledger.MTASTS, p mtasts.Policy) string {
-	if !returned(c) {
+	if c.ID == "" && !c.Astray {
 		return p.ID()
 	}
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%s\n%d\n%d", p, c.ID, c.Since.Unix(), c.Until.Unix()))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%s\n%d", p, c.ID, c.Until.Unix()))
 	return hex.EncodeToString(sum[:16])
 }
 

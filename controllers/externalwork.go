@@ -32,8 +32,7 @@ func (s *scope) external() bool {
 
 // decideExternal says what a third party serves and announces, and leaves the field to it.
 func (r *Reconciler) decideExternal(ctx context.Context, s *scope, slot records.Slot) {
-	spec := s.md.Spec.MTASTS
-	a := r.gatherAnnouncement(ctx, s, spec)
+	a := r.gatherAnnouncement(ctx, s)
 	x := r.gatherExternal(ctx, s, slot, a)
 	s.mtasts.external = &x
 	s.mtasts.unknown = a.those(v1alpha1.VerdictUnknown)
@@ -114,7 +113,7 @@ func (r *Reconciler) gatherExternal(ctx context.Context, s *scope, slot records.
 // to be the operator's is the third party's.
 func (r *Reconciler) ownAddresses(ctx context.Context, s *scope) func(netip.Addr) (own, known bool) {
 	var all []netip.Addr
-	handed := s.book.MTASTS != nil && !s.book.MTASTS.HandedOver.IsZero()
+	handed := s.handedOver()
 	now, _ := r.serviceTargets(ctx)
 	for _, targets := range []dnsprovider.Targets{s.heldTargets(), now} {
 		for kind, values := range targets {
@@ -194,7 +193,7 @@ func (s *scope) serveForCaches(own ...string) {
 	case body != "":
 		s.mtasts.ended = true
 	case !s.external() || !s.now.Before(ends(*told)):
-		s.book.MTASTS = nil
+		s.endCommitment()
 	default:
 		s.again(ends(*told).Sub(s.now))
 	}

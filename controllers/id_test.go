@@ -10,6 +10,7 @@ import (
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
 	"github.com/maildomain/maildomain-operator/ledger"
 	"github.com/maildomain/maildomain-operator/mailauth/mtasts"
+	"github.com/maildomain/maildomain-operator/probe"
 	"github.com/maildomain/maildomain-operator/records"
 )
 
@@ -56,15 +57,15 @@ func TestAnIDIsOfOnePolicy(t *testing.T) {
 	}
 }
 
-// The first id is the hash of the policy, so that a ledger of an earlier version goes on with what it has.
+// The first id is the hash of the policy, and stays for as long as the policy does.
 func TestTheFirstIDIsTheHash(t *testing.T) {
 	p := policy(mtasts.Enforce, "a.example")
-	if c := announced(offer(ledger.MTASTS{}, p), p, noon); c.ID != p.ID() {
+	c := announced(offer(ledger.MTASTS{}, p), p, noon)
+	if c.ID != p.ID() {
 		t.Errorf("%s", c.ID)
 	}
-	old := ledger.MTASTS{Policy: p.String(), ID: p.ID(), Since: noon}
-	if c := announced(offer(old, p), p, noon.Add(time.Hour)); c.ID != p.ID() || !c.Since.Equal(noon) {
-		t.Errorf("an upgrade announces %s at %v", c.ID, c.Since)
+	if c = announced(offer(c, p), p, noon.Add(time.Hour)); c.ID != p.ID() || !c.Since.Equal(noon) {
+		t.Errorf("unchanged, it is announced as %s at %v", c.ID, c.Since)
 	}
 }
 
@@ -96,15 +97,58 @@ func TestTheWayBackIsNotProvenByThoseWhoLag(t *testing.T) {
 	}
 }
 
-// An earlier version did not store the ids before. A policy that senders may still hold does not get its
-// first id back, under which they may have got another one.
-func TestAnUpgradeKnowsTheIDsOfPoliciesThatAreHeld(t *testing.T) {
-	first, second := policy(mtasts.Enforce, "a.example"), policy(mtasts.Enforce, "b.example")
-	for name, until := range map[string]time.Time{"has an end": noon.Add(100 * time.Hour), "may be seen": {}} {
-		old := ledger.MTASTS{Policy: second.String(), ID: second.ID(), Since: noon, Held: []ledger.HeldPolicy{{Policy: first.String(), Until: until}}}
-		if c := announced(offer(old, first), first, noon.Add(time.Hour)); c.ID == first.ID() {
-			t.Errorf("%s: announced under its first id again, under which the other one was served", name)
-		}
+// Caches have the record of a policy for a day after its withdrawal. What is served in that day may be fetched under its
+// id, so the id does not come back, though nothing else is remembered of the policy.
+func TestNoIDComesBackAfterAWithdrawal(t *testing.T) {
+	none, enforce := policy(mtasts.None, "a.example"), policy(mtasts.Enforce, "a.example")
+	for name, policies := range map[string][]mtasts.Policy{
+		"the only policy":  {none},
+		"the last policy":  {enforce, none},
+		"each one in turn": {none, enforce, none},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &scope{now: noon, md: &v1alpha1.MailDomain{}, book: &book{Ledger: ledger.New("example.com")}, claim: claimState{held: true}}
+			ids := map[string]bool{}
+			for range 3 { // times that the section is put into spec, and taken out
+				for _, p := range policies {
+					s.commit(announced(offer(s.commitment(), p), p, s.now))
+					if id := s.book.MTASTS.ID; ids[id] {
+						t.Errorf("the id %s is announced again", id)
+					} else {
+						ids[id] = true
+					}
+				}
+				s.endCommitment()
+				s.commit(offer(s.commitment(), enforce)) // served in the day after, and not announced
+			}
+		})
+	}
+}
+
+// A holder whose section went before it had announced anything leaves the record of the holder before, if that
+// stands: who sees its id renews the policy that it holds.
+func TestAWithdrawalWaitsForTheRecordOfTheHolderBefore(t *testing.T) {
+	slot, before := records.MTASTSSlot("example.com"), policy(mtasts.Enforce, "a.example")
+	for name, tt := range map[string]struct {
+		answer probe.Answer
+		ends   bool
+	}{
+		"it stands": {probe.Answer{Server: "ns1", Outcome: probe.Found, Values: []string{"v=STSv1; id=1"}}, false},
+		"it went":   {probe.Answer{Server: "ns1", Outcome: probe.NoData}, true},
+		"silence":   {probe.Answer{Server: "ns1", Outcome: probe.Timeout}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := ledger.New("example.com")
+			l.MTASTS = new(offer(offer(ledger.MTASTS{}, before), records.MTASTSWithdrawal()))
+			s := &scope{
+				now: noon, md: &v1alpha1.MailDomain{Spec: v1alpha1.MailDomainSpec{Domain: "example.com"}}, book: &book{Ledger: l}, claim: claimState{held: true},
+				looks: map[string]sight{slot.Name: {answers: []probe.Answer{tt.answer}}}, blocked: map[string]verdict{},
+			}
+			(&Reconciler{}).endUnannounced(t.Context(), s, slot, *l.MTASTS)
+			if closing(*s.book.MTASTS) != tt.ends || s.blocked[v1alpha1.ConditionMTASTSReady].bad() == tt.ends {
+				t.Errorf("ends: %v, and the condition says %+v", closing(*s.book.MTASTS), s.blocked)
+			}
+		})
 	}
 }
 

@@ -23,83 +23,84 @@ import (
 // decideMTASTS has the policy served first, and announces it once the world gets exactly it.
 func (r *Reconciler) decideMTASTS(ctx context.Context, s *scope) error {
 	slot := records.MTASTSSlot(s.md.Spec.Domain)
-	spec := s.md.Spec.MTASTS
 	if s.external() {
 		r.decideExternal(ctx, s, slot)
 		return nil
 	}
-	if why := r.afterExternal(ctx, s, slot); why.bad() {
-		s.block(v1alpha1.ConditionMTASTSReady, why)
-		return nil
-	}
-	if spec == nil {
-		if told := s.book.MTASTS; told != nil && !told.HandedOver.IsZero() {
-			s.serveForCaches()
-			return nil
-		}
-		if policy, _ := s.site.served(); s.book.MTASTS == nil && policy == "" && len(s.book.At(slot.Key)) == 0 {
-			return nil // there is none of the operator's
-		}
-		if s.dropped(sectionMTASTS) {
-			return r.withdrawMTASTS(ctx, s, slot)
-		}
-		return nil
-	}
-	a := r.gatherAnnouncement(ctx, s, spec)
-	a.pending = r.pending(ctx, s, slot)
-	next, kept := a.next()
-	why, certificate := a.hold(next), r.certificate(ctx, s)
-	if certificate.bad() && a.stricter(next) {
-		why = certificate
-	}
-	s.commitProbing(a.unprobed())
-	serve := next
+	why := r.afterExternal(ctx, s, slot)
 	switch {
-	case !why.bad():
-	case a.entering() || why.reason == v1alpha1.ReasonServersUnreachable || why.reason == v1alpha1.ReasonProbeUnavailable:
-		serve = mtasts.Policy{} // what is served stays as it is: nothing is known against it (Law 2), or nobody is led to it yet
-	default:
-		if s.withdrawnBefore(slot) {
-			s.commit(unannounce(a.told))
-			a.told = *s.book.MTASTS
-		}
-		serve = a.inForce() // it goes on being served, or is again if the one held back was
+	case why.bad():
+		s.block(v1alpha1.ConditionMTASTSReady, why)
+	case s.md.Spec.MTASTS != nil:
+		r.advancePolicy(ctx, s, slot)
+	case s.handedOver():
+		s.serveForCaches()
+	case s.dropped(sectionMTASTS) && s.hasPolicy(slot):
+		r.withdrawPolicy(ctx, s, slot)
 	}
+	return nil
+}
+
+// advancePolicy serves the policy that spec asks for, as far as the gates let it through, and announces what is
+// proven to be served.
+func (r *Reconciler) advancePolicy(ctx context.Context, s *scope, slot records.Slot) {
+	a := r.gatherAnnouncement(ctx, s)
+	if a.wanted.Mode != mtasts.None && s.withdrawnBefore(slot) {
+		s.endCommitment()
+		a.told = ledger.MTASTS{}
+	}
+	a.pending, a.certificate = r.pending(ctx, s, slot), r.certificate(ctx, s)
+	next, kept := a.next()
+	why := a.hold(next)
+	s.commitProbing(a.unprobed())
+	serve := a.serve(next, why)
 	if serve.Mode == "" {
 		r.keepAnnounced(ctx, s, slot, why)
+	} else if unproven := r.serveAndProve(ctx, s, serve, a.certificate); unproven.bad() {
+		why = cmp.Or(why, unproven)
+		r.keepAnnounced(ctx, s, slot, why)
 	} else {
-		s.mtasts.serve = &serve
-		c := offer(s.commitment(), serve)
-		if !certificate.bad() || c.TLSSecret == "" {
-			c.TLSSecret = s.md.TLSSecretName()
-		}
-		s.commit(c)
-		if unproven := r.proof(ctx, s, serve); unproven.bad() {
-			why = cmp.Or(why, unproven)
-			r.keepAnnounced(ctx, s, slot, why)
-		} else {
-			r.announce(ctx, s, slot, serve)
-		}
+		r.announce(ctx, s, slot, serve)
 	}
 	s.mtasts.early = s.tooEarly(why, serve)
 	if s.book.MTASTS != nil {
 		a.told = *s.book.MTASTS
 	}
-	s.mtasts.live = a.mxStatus(next)
+	s.mtasts.live, s.mtasts.unknown = a.mxStatus(next), a.those(v1alpha1.VerdictUnknown)
 	s.mtasts.noteThat(kept)
-	s.mtasts.unknown = a.those(v1alpha1.VerdictUnknown)
-	s.block(v1alpha1.ConditionMTASTSReady, a.risk())
-	s.block(v1alpha1.ConditionMTASTSReady, certificate)
-	s.block(v1alpha1.ConditionMTASTSReady, why)
+	for _, wrong := range []verdict{a.risk(), a.certificate, why} {
+		s.block(v1alpha1.ConditionMTASTSReady, wrong)
+	}
 	s.again(a.unprobed().Add(probeWait).Sub(s.now))
 	s.again(movable(a.told, s.now).Sub(s.now))
-	return nil
+}
+
+// serveAndProve has the replicas serve the policy, and says what is missing before senders may be told of it.
+func (r *Reconciler) serveAndProve(ctx context.Context, s *scope, policy mtasts.Policy, certificate verdict) verdict {
+	s.mtasts.serve = &policy
+	c := offer(s.commitment(), policy)
+	if !certificate.bad() || c.TLSSecret == "" {
+		c.TLSSecret = s.md.TLSSecretName()
+	}
+	s.commit(c)
+	return r.proof(ctx, s, policy)
+}
+
+// handedOver reports whether a third party was seen to serve the domain's policy in place of the operator's.
+func (s *scope) handedOver() bool {
+	return s.book.MTASTS != nil && !s.book.MTASTS.HandedOver.IsZero()
+}
+
+// hasPolicy reports whether senders may have, or are led to, a policy of the operator's.
+func (s *scope) hasPolicy(slot records.Slot) bool {
+	policy, _ := s.site.served()
+	return s.book.MTASTS != nil || policy != "" || len(s.book.At(slot.Key)) > 0
 }
 
 // commitment is what the ledger says, and what is served meanwhile by whomever: a new holder of
 // the domain takes over what senders got from the one before.
 func (s *scope) commitment() ledger.MTASTS {
-	var c ledger.MTASTS
+	c := ledger.MTASTS{ID: s.book.PolicyID}
 	if s.book.MTASTS != nil {
 		c = *s.book.MTASTS
 	}
@@ -134,6 +135,14 @@ func (s *scope) commitProbing(since time.Time) {
 	c := s.commitment()
 	c.Unprobed = since
 	s.commit(c)
+}
+
+// endCommitment forgets a commitment that binds nobody any more. Caches may have its id for another day.
+func (s *scope) endCommitment() {
+	if told := s.book.MTASTS; told != nil && told.ID != "" {
+		s.book.PolicyID = told.ID
+	}
+	s.book.MTASTS = nil
 }
 
 // announce wants the record of a policy that the world gets.
@@ -196,65 +205,6 @@ func (r *Reconciler) pending(ctx context.Context, s *scope, slot records.Slot) b
 	}
 	return !slices.ContainsFunc(s.book.At(slot.Key), func(e ledger.Entry) bool { return e.Settled && is(e.Value) }) &&
 		!slices.ContainsFunc(r.look(ctx, s, slot.Name).values(), is)
-}
-
-// withdrawMTASTS ends the commitment as RFC 8461 §8.3 wants: a policy with mode none is served
-// and announced until every sender has forgotten the ones before it. Then the record goes, and
-// after it the policy. A policy that was never announced needs no announcement of its end.
-func (r *Reconciler) withdrawMTASTS(ctx context.Context, s *scope, slot records.Slot) error {
-	c := s.commitment()
-	if closing(c) && !s.now.Before(ends(c)) {
-		s.want(slot, "", verdict{})
-		if (s.abandoned() || r.withdrawn(ctx, s, slot)) && s.writes() {
-			s.book.MTASTS, s.mtasts.ended = nil, true
-		}
-		return nil
-	}
-	none := records.MTASTSWithdrawal()
-	s.mtasts.serve = &none
-	c = offer(c, none)
-	s.commit(c)
-	why := r.proof(ctx, s, none)
-	if body, _ := s.site.served(); s.ending != nil && body == none.String() && why.bad() {
-		if _, err := r.Fetcher.Fetch(ctx, s.md.Spec.Domain); isNotFound(err) {
-			why = verdict{} // the host has no address any more, and no earlier policy waits behind it
-		}
-	}
-	s.mtasts.withdrawing = true
-	s.block(v1alpha1.ConditionMTASTSReady, why)
-	switch {
-	case c.Policy == "" && why.bad():
-		return nil
-	case c.Policy == "":
-		s.commit(settled(c, s.now))
-	case why.bad():
-		r.keepAnnounced(ctx, s, slot, why)
-		return nil
-	default:
-		r.announce(ctx, s, slot, none)
-	}
-	if told := s.book.MTASTS; told != nil && closing(*told) {
-		s.again(max(ends(*told).Sub(s.now), time.Second))
-	}
-	return nil
-}
-
-// withdrawnBefore reports whether a withdrawal had come to its end, but for a note of it, when the section came back:
-// what was announced last binds nobody, and its record is gone.
-func (s *scope) withdrawnBefore(slot records.Slot) bool {
-	told := s.book.MTASTS
-	return told != nil && told.Policy != "" && closing(*told) && !s.now.Before(ends(*told)) &&
-		s.writes() && !s.md.Spec.Manual() && len(s.book.At(slot.Key)) == 0
-}
-
-// withdrawn reports whether our record is gone: by the ledger, or, where a human removes it, by
-// what the name servers show.
-func (r *Reconciler) withdrawn(ctx context.Context, s *scope, slot records.Slot) bool {
-	seen := r.look(ctx, s, slot.Name)
-	if !s.md.Spec.Manual() {
-		return len(s.entries(slot, seen)) == 0
-	}
-	return slices.ContainsFunc(seen.answers, proves) && !slices.ContainsFunc(seen.values(), slot.Is)
 }
 
 // certificate says whether the TLS Secret holds what the policy host needs. In plain mode that is an Ingress's

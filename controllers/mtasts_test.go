@@ -66,7 +66,7 @@ func TestMTASTSWithdrawal(t *testing.T) {
 
 	none := records.MTASTSWithdrawal()
 	w.until("example-com", "announcing mode none", func(*v1alpha1.MailDomain) bool {
-		return slices.Equal(w.dns.TXT("_mta-sts.example.com"), []string{"v=STSv1; id=" + none.ID()})
+		return w.isAnnounced(nil) && w.policyOf().String() == none.String()
 	})
 	w.pass("example-com")
 	ends := w.get("example-com").Status.MTASTS.CommitmentEnds

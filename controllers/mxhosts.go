@@ -49,7 +49,7 @@ type unusableMX string
 func (e unusableMX) Error() string { return string(e) }
 
 // gatherAnnouncement reads what the decision needs of the world.
-func (r *Reconciler) gatherAnnouncement(ctx context.Context, s *scope, spec *v1alpha1.MTASTSSpec) announcement {
+func (r *Reconciler) gatherAnnouncement(ctx context.Context, s *scope) announcement {
 	live, err := r.mxHosts(ctx, s.md.Spec.Domain)
 	names := make([]string, len(live))
 	for i := range live {
@@ -57,7 +57,7 @@ func (r *Reconciler) gatherAnnouncement(ctx context.Context, s *scope, spec *v1a
 		r.seeTLS(&live[i], s.md.Status.MTASTS)
 	}
 	s.mtasts.hosts, s.mtasts.known = names, err == nil
-	a := announcement{now: s.now, wanted: records.MTASTSPolicy(spec, names), live: live, known: err == nil}
+	a := announcement{now: s.now, wanted: records.MTASTSPolicy(s.md.Spec.MTASTS, names), live: live, known: err == nil}
 	a.served, _ = s.site.served()
 	a.unusable, _ = errors.AsType[unusableMX](err)
 	seen := a.remember(s.book.MX)

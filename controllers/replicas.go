@@ -78,7 +78,7 @@ func (r *Reconciler) onReplicas(ctx context.Context, domain string, policy mtast
 	case err != nil:
 		return verdict{v1alpha1.ReasonPolicyNotServed, fmt.Sprintf("Service %s/%s: its EndpointSlices can't be read now", r.Namespace, r.PolicyService)}
 	case len(targets) == 0:
-		return verdict{v1alpha1.ReasonPolicyNotServed, fmt.Sprintf("Service %s/%s has no endpoints, so nobody serves the policy: check its selector and the Pods", r.Namespace, r.PolicyService)}
+		return verdict{v1alpha1.ReasonPolicyNotServed, fmt.Sprintf("Service %s/%s has no endpoints, so nobody serves the policy: check its selector and the Pods, and that of several ports one is named https, or http with --mta-sts-plain", r.Namespace, r.PolicyService)}
 	}
 	answer, err := r.Replicas.FetchFrom(ctx, domain, targets)
 	if err != nil {
@@ -112,16 +112,29 @@ func (r *Reconciler) replicas(ctx context.Context) ([]netip.AddrPort, error) {
 				if err != nil {
 					continue // a name, of a Service of another kind
 				}
-				for _, port := range slice.Ports {
-					if port.Port != nil {
-						targets = append(targets, netip.AddrPortFrom(addr, uint16(*port.Port)))
-					}
+				if port, ok := r.policyPort(slice.Ports); ok {
+					targets = append(targets, netip.AddrPortFrom(addr, port))
 				}
 			}
 		}
 	}
 	slices.SortFunc(targets, netip.AddrPort.Compare)
 	return slices.Compact(targets), nil
+}
+
+// policyPort is the port of a Service that policies are served on: its only one, or of several that with the name
+// of the protocol.
+func (r *Reconciler) policyPort(ports []discoveryv1.EndpointPort) (uint16, bool) {
+	protocol := "https"
+	if r.Plain {
+		protocol = "http"
+	}
+	for _, port := range ports {
+		if port.Port != nil && (len(ports) == 1 || port.Name != nil && *port.Name == protocol) {
+			return uint16(*port.Port), true
+		}
+	}
+	return 0, false
 }
 
 // servedPolicy says whether every address of the policy host serves exactly this policy.

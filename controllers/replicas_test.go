@@ -37,11 +37,18 @@ func TestReplicasAreThoseThatGetTraffic(t *testing.T) {
 	add("again", "mta-sts", discoveryv1.AddressTypeIPv4, https, discoveryv1.Endpoint{Addresses: []string{"10.0.0.1"}})
 	add("six", "mta-sts", discoveryv1.AddressTypeIPv6, https, discoveryv1.Endpoint{Addresses: []string{"2001:db8::1"}})
 	add("names", "mta-sts", discoveryv1.AddressTypeFQDN, https, discoveryv1.Endpoint{Addresses: []string{"replica.example.com"}})
+	add("more", "mta-sts", discoveryv1.AddressTypeIPv4, []discoveryv1.EndpointPort{
+		{Name: new("metrics"), Port: new(int32(8083))}, {Name: new("https"), Port: new(int32(8444))}, {Name: new("http"), Port: new(int32(8080))},
+	}, discoveryv1.Endpoint{Addresses: []string{"10.0.0.4"}})
 	add("others", "another", discoveryv1.AddressTypeIPv4, https, discoveryv1.Endpoint{Addresses: []string{"10.0.0.9"}})
 	got, err := w.r.replicas(t.Context())
-	want := []netip.AddrPort{netip.MustParseAddrPort("10.0.0.1:8443"), netip.MustParseAddrPort("10.0.0.2:8443"), netip.MustParseAddrPort("[2001:db8::1]:8443")}
+	want := []netip.AddrPort{netip.MustParseAddrPort("10.0.0.1:8443"), netip.MustParseAddrPort("10.0.0.2:8443"), netip.MustParseAddrPort("10.0.0.4:8444"), netip.MustParseAddrPort("[2001:db8::1]:8443")}
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("%v, %v, want %v", got, err, want)
+	}
+	w.r.Plain = true
+	if got, err := w.r.replicas(t.Context()); err != nil || !slices.Contains(got, netip.MustParseAddrPort("10.0.0.4:8080")) || len(got) != len(want) {
+		t.Errorf("in plain mode: %v, %v", got, err)
 	}
 }
 

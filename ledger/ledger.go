@@ -29,6 +29,10 @@ type Ledger struct {
 	MTASTS  *MTASTS      `json:"mtaSTS,omitempty"`
 	MX      MX           `json:"mx,omitzero"`
 
+	// PolicyID is the id of the MTA-STS policy that was announced last, once it is withdrawn: caches may have
+	// it, so the next one is made of it.
+	PolicyID string `json:"policyID,omitempty"`
+
 	// ThirdParty is there for as long as spec has somebody else serve the MTA-STS policy.
 	ThirdParty *ThirdParty `json:"thirdParty,omitempty"`
 
@@ -74,9 +78,10 @@ type Entry struct {
 
 // MTASTS is what senders were told, and what they may have fetched.
 type MTASTS struct {
-	// Policy is the body that was announced last, ID its id. Empty: none was announced yet.
+	// Policy is the body that is announced. Empty: none is.
 	Policy string `json:"policy"`
-	ID     string `json:"id"`
+	// ID is the id of the policy that was announced last. Empty: none was.
+	ID string `json:"id"`
 	// Astray says that another policy was served while ID was out, or may have been: who fetched that under ID
 	// does not come again for as long as it sees ID. So Policy needs another one, if it is to stay.
 	Astray bool `json:"astray,omitempty"`

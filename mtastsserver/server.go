@@ -70,6 +70,8 @@ func (s *Server) TLSConfig() *tls.Config {
 		MinVersion:     tls.VersionTLS12, // RFC 8461 §4.2, RFC 9325 §3.1.1
 		NextProtos:     []string{"h2", "http/1.1"},
 		GetCertificate: s.certificate,
+		// A sender comes once in a day or more: a ticket would be made for nothing, at a write of its own.
+		SessionTicketsDisabled: true,
 	}
 }
 

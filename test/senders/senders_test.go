@@ -57,17 +57,17 @@ func TestPostfix(t *testing.T) {
 
 	s.certify(year)
 	ready()
-	sees(prints(t, mtasts.Testing, maxAge.Duration, "mx1.example.com"), "NOTFOUND") // Postfix has no mode for it
+	sees(s.prints(mtasts.Testing, maxAge.Duration, "mx1.example.com"), "NOTFOUND") // Postfix has no mode for it
 
 	s.want(policy(v1alpha1.MTASTSEnforce, "mx1.example.com"))
 	ready()
-	first := prints(t, mtasts.Enforce, maxAge.Duration, "mx1.example.com")
+	first := s.prints(mtasts.Enforce, maxAge.Duration, "mx1.example.com")
 	sees(first, secure("mx1.example.com"))
 
 	// A change of MX: the policy names the new host before mail goes there.
 	s.want(policy(v1alpha1.MTASTSEnforce, "mx1.example.com", "mx2.example.com"))
 	ready()
-	both := prints(t, mtasts.Enforce, maxAge.Duration, "mx1.example.com", "mx2.example.com")
+	both := s.prints(mtasts.Enforce, maxAge.Duration, "mx1.example.com", "mx2.example.com")
 	s.must(s.dns.Set("example.com", "MX", "10 mx2.example.com."))
 	if got := query(); got != both {
 		t.Errorf("mta-sts-query: %swant %s", got, both)
@@ -107,12 +107,17 @@ func TestPostfix(t *testing.T) {
 	s.eventually("mta-sts-daemon after a withdrawal", "NOTFOUND", lookup)
 }
 
-// prints is what mta-sts-query prints of a policy.
-func prints(t *testing.T, mode mtasts.Mode, maxAge time.Duration, mx ...string) string {
-	t.Helper()
-	p := mtasts.Policy{Mode: mode, MaxAge: maxAge, MX: mx}
+// prints is what mta-sts-query prints of a policy, with the id of the record that stands.
+func (s *scene) prints(mode mtasts.Mode, maxAge time.Duration, mx ...string) string {
+	s.t.Helper()
+	texts := s.dns.TXT("_mta-sts.example.com")
+	if len(texts) != 1 {
+		s.t.Fatalf("the record: %q", texts)
+	}
+	record, err := mtasts.ParseRecord(texts[0])
+	s.must(err)
 	return fmt.Sprintf("(<STSFetchResult.VALID: 1>, ('%s', {'mx': ['%s'], 'version': 'STSv1', 'mode': '%s', 'max_age': %d}))\n",
-		p.ID(), strings.Join(slices.Sorted(slices.Values(mx)), "', '"), mode, int(maxAge.Seconds()))
+		record.ID, strings.Join(slices.Sorted(slices.Values(mx)), "', '"), mode, int(maxAge.Seconds()))
 }
 
 // secure is what mta-sts-daemon tells Postfix to demand.

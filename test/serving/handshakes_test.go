@@ -85,7 +85,7 @@ func free(t testing.TB) string {
 }
 
 // fetch makes a connection, a full handshake and one request, as a sender does.
-func fetch(address, host string, roots *x509.CertPool) error {
+func fetch(address, host string, roots *x509.CertPool, body string) error {
 	raw, err := net.Dial("tcp", address)
 	if err != nil {
 		return err
@@ -134,7 +134,7 @@ func (m *measured) turn(b *testing.B, n int, roots *x509.CertPool) {
 	for range clients {
 		group.Go(func() {
 			for range n / clients {
-				if err := fetch(m.address, host, roots); err != nil {
+				if err := fetch(m.address, host, roots, body); err != nil {
 					b.Error(err)
 					return
 				}
@@ -162,7 +162,7 @@ func BenchmarkHandshakes(b *testing.B) {
 	ours := &measured{address: us.policy, cpu: func() time.Duration { return real.CPU(b, us.command.Process.Pid) }}
 	theirs := &measured{address: nginx.Addr, cpu: func() time.Duration { return nginx.CPU(b) }}
 	for _, m := range []*measured{ours, theirs} {
-		must(b, fetch(m.address, host, roots))
+		must(b, fetch(m.address, host, roots, body))
 	}
 	const turn = 1000
 	for b.Loop() { // one of each in turn, so that what else the machine does falls on both

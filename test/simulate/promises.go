@@ -220,11 +220,12 @@ func (y *year) announced() (mtasts.Policy, bool) {
 }
 
 // prolonged judges mail that is lost as nobody said that the MX records move. Who can look again after the
-// owner has mended it, and everybody has the new id, delivers.
+// owner has mended it, and everybody has the new id, delivers. Until the id is a new one, for those who hold something
+// else under it, it is not mended.
 func (y *year) prolonged(held mtasts.Policy, hosts []string, looked *internet) {
 	w := y.w
 	policy, ok := y.announced()
-	if !ok || looked.failed || !slices.ContainsFunc(hosts, policy.Covers) || len(y.ids) != 1 {
+	if !ok || looked.failed || !slices.ContainsFunc(hosts, policy.Covers) || len(y.ids) != 1 || !y.unmixed() {
 		return
 	}
 	w.violated("mail is lost by %q, while %q is announced", held.String(), policy.String())

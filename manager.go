@@ -29,7 +29,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/log"
-	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
 	"github.com/maildomain/maildomain-operator/controllers"
@@ -146,6 +145,10 @@ func manager(ctx context.Context, args []string, stderr io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("--mta-sts-roots: %w", err)
 	}
+	metricsServer, err := f.options()
+	if err != nil {
+		return err
+	}
 	cluster, err := clientcmd.BuildConfigFromFlags("", f.kubeconfig)
 	if err != nil {
 		return fmt.Errorf("reaching the cluster: %w", err)
@@ -165,7 +168,7 @@ func manager(ctx context.Context, args []string, stderr io.Writer) error {
 		Scheme:                        scheme,
 		MapperProvider:                mapper,
 		Logger:                        log.Log,
-		Metrics:                       server.Options{BindAddress: f.metrics},
+		Metrics:                       metricsServer,
 		HealthProbeBindAddress:        f.health,
 		LeaderElection:                f.leaderElect,
 		LeaderElectionID:              "maildomain-operator",

@@ -295,7 +295,7 @@ func TestManagerHasTheRightsThatItNeeds(t *testing.T) {
 		return c != nil && strings.Contains(c.Message, "Service maildomain-system/maildomain-mta-sts has no endpoints")
 	})
 	s.until("the others ready", manager, seen, s.ready("bare", "shared"))
-	s.checkMetrics(`maildomain_conditions{reason="Verified",status="True",type="Ready"} 2`, "maildomain_leader 1")
+	s.checkMetrics(`maildomain_conditions{reason="Verified",status="True",type="Ready"} 2`, "maildomain_leader 1", "process_resident_memory_bytes ")
 	manager.stop(t) // it gives the lease back
 
 	manager = s.manage(p.other, kubeconfig, "--mta-sts-service", "")

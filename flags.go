@@ -13,8 +13,8 @@ type clusterFlags struct {
 	namespace   string
 	snapshotDir string
 	plain       bool
-	metrics     string
 	health      string
+	metricsFlags
 }
 
 func (f *clusterFlags) register(set *flag.FlagSet) {
@@ -22,7 +22,7 @@ func (f *clusterFlags) register(set *flag.FlagSet) {
 	set.StringVar(&f.namespace, "namespace", os.Getenv("POD_NAMESPACE"), "the operator's own `namespace`: claims, and the Secrets of ClusterDNSProviders")
 	set.StringVar(&f.snapshotDir, "snapshot-dir", "", "`directory` that mta-sts serves from; empty: none is written")
 	set.BoolVar(&f.plain, "mta-sts-plain", false, "policies are served with mta-sts --plain, behind an Ingress or a Gateway that ends TLS: no Secret with a certificate is asked for, and replicas are asked over HTTP")
-	set.StringVar(&f.metrics, "metrics-listen", "0", "`address` of /metrics, plain HTTP; 0: none")
+	f.metricsFlags.register(set)
 	set.StringVar(&f.health, "health-listen", "0", "`address` of /healthz and /readyz, plain HTTP; 0: none")
 }
 

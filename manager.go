@@ -29,7 +29,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/log"
-	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
 	"github.com/maildomain/maildomain-operator/controllers"
@@ -60,6 +59,8 @@ type managerFlags struct {
 	workers      int
 	ambient      bool
 	leaderElect  bool
+
+	metricsPerObject bool
 }
 
 // readyKeys is how many rsa keys are kept in stock: a tenth of a second and more each, so that a few
@@ -92,6 +93,7 @@ func parseManagerFlags(args []string, stderr io.Writer) (managerFlags, error) {
 	set.DurationVar(&f.lostKeyGrace, "lost-key-grace", 10*time.Minute, "`time` to restore a lost private key from a backup, before a new one takes its place")
 	set.BoolVar(&f.ambient, "ambient-credentials", false, "let ClusterDNSProviders of Route 53 without keys use the identity that this process has at AWS")
 	set.IntVar(&f.workers, "workers", 8, "`number` of MailDomains that are worked on at the same time")
+	set.BoolVar(&f.metricsPerObject, "metrics-per-object", false, "tell the metrics of MailDomains for each of them, by namespace and name, instead of totals: whoever may read them then learns of every tenant's")
 	set.BoolVar(&f.leaderElect, "leader-elect", false, "of several replicas let one write")
 	if err := set.Parse(args); err != nil {
 		return f, err
@@ -143,6 +145,10 @@ func manager(ctx context.Context, args []string, stderr io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("--mta-sts-roots: %w", err)
 	}
+	metricsServer, err := f.options()
+	if err != nil {
+		return err
+	}
 	cluster, err := clientcmd.BuildConfigFromFlags("", f.kubeconfig)
 	if err != nil {
 		return fmt.Errorf("reaching the cluster: %w", err)
@@ -162,7 +168,7 @@ func manager(ctx context.Context, args []string, stderr io.Writer) error {
 		Scheme:                        scheme,
 		MapperProvider:                mapper,
 		Logger:                        log.Log,
-		Metrics:                       server.Options{BindAddress: f.metrics},
+		Metrics:                       metricsServer,
 		HealthProbeBindAddress:        f.health,
 		LeaderElection:                f.leaderElect,
 		LeaderElectionID:              "maildomain-operator",
@@ -186,7 +192,7 @@ func manager(ctx context.Context, args []string, stderr io.Writer) error {
 	if err := mgr.Add(pool); err != nil {
 		return err
 	}
-	gaugeReadyKeys(pool.Ready)
+	process := meter(ctx, mgr, pool, f.metricsPerObject)
 	began := clock.RealClock{}.Now()
 	reconciler := &controllers.Reconciler{
 		Client:   mgr.GetClient(),
@@ -196,7 +202,7 @@ func manager(ctx context.Context, args []string, stderr io.Writer) error {
 		Resolver: resolver,
 		Prober:   probe.NewProber(probe.Options{Resolver: resolver, Port: uint16(f.dnsPort), AllowPrivate: allowed}),
 		Fetcher:  &probe.PolicyFetcher{Resolver: resolver, Roots: roots, Port: uint16(f.policyPort), AllowPrivate: allowed},
-		Accounts: &controllers.Accounts{Clock: clock.RealClock{}, Timeout: f.timeout, Ambient: f.ambient, Called: countCalls()},
+		Accounts: &controllers.Accounts{Clock: clock.RealClock{}, Timeout: f.timeout, Ambient: f.ambient, Called: process.Called, Operated: process.Operated},
 		Keys:     pool,
 
 		PolicyService: f.service,
@@ -214,7 +220,8 @@ func manager(ctx context.Context, args []string, stderr io.Writer) error {
 		Elapsed:      func() time.Duration { return clock.RealClock{}.Since(began) }, // by the monotonic clock
 
 		DeletionGrace: f.grace,
-		Left:          countLeft(),
+		Left:          process.Left,
+		Meter:         process,
 	}
 	if f.starttls == "on" {
 		prober := &probe.STARTTLSProber{Resolver: resolver, Roots: roots, Port: uint16(f.smtpPort), AllowPrivate: allowed}

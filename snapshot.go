@@ -20,7 +20,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/log"
-	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/maildomain/maildomain-operator/controllers"
 )
@@ -44,6 +43,10 @@ func snapshot(ctx context.Context, args []string, stderr io.Writer) error {
 	case f.snapshotDir == "":
 		return errors.New("--snapshot-dir is empty: name the directory that mta-sts serves from")
 	}
+	metricsServer, err := f.options()
+	if err != nil {
+		return err
+	}
 	ctrl.SetLogger(logr.FromSlogHandler(slog.NewTextHandler(stderr, nil)))
 	cluster, err := clientcmd.BuildConfigFromFlags("", f.kubeconfig)
 	if err != nil {
@@ -60,7 +63,7 @@ func snapshot(ctx context.Context, args []string, stderr io.Writer) error {
 		Scheme:         clientgoscheme.Scheme,
 		MapperProvider: mapper,
 		Logger:         log.Log,
-		Metrics:        server.Options{BindAddress: f.metrics},
+		Metrics:        metricsServer,
 		Controller:     patient,
 
 		HealthProbeBindAddress: f.health,

@@ -25,6 +25,9 @@ type Accounts struct {
 	Ambient bool
 	// Called is told of each call to an API: of which type of provider, or callsSTS; nil: nobody is.
 	Called func(api string)
+	// Operated is told of each operation on a zone, by type of provider: read or apply, how long it took, and
+	// its errors, one for each key or change; nil: nobody is.
+	Operated func(provider, operation string, took time.Duration, errs []error)
 
 	// Open opens the zone at apex in place of the adapter for the provider's type; nil: that does.
 	Open func(apex string) (dnsprovider.Zone, error)
@@ -108,6 +111,9 @@ func (a *Accounts) zone(spec *v1alpha1.DNSProviderSpec, secrets []string, apex s
 	if err != nil {
 		return nil, err
 	}
+	if a.Operated != nil {
+		zone = timed{zone, a, string(spec.Type())}
+	}
 	if known.pace != nil {
 		zone = known.pace.Zone(zone)
 	}
@@ -171,6 +177,33 @@ type counted struct {
 func (c counted) RoundTrip(r *http.Request) (*http.Response, error) {
 	c.called()
 	return c.next.RoundTrip(r)
+}
+
+// timed tells of each operation.
+type timed struct {
+	dnsprovider.Zone
+	accounts *Accounts
+	provider string
+}
+
+// Read implements dnsprovider.Zone.
+func (t timed) Read(ctx context.Context, keys ...dnsprovider.Key) []dnsprovider.Reading {
+	began := t.accounts.Clock.Now()
+	readings := t.Zone.Read(ctx, keys...)
+	errs := make([]error, len(readings))
+	for i, r := range readings {
+		errs[i] = r.Err
+	}
+	t.accounts.Operated(t.provider, "read", t.accounts.Clock.Since(began), errs)
+	return readings
+}
+
+// Apply implements dnsprovider.Zone.
+func (t timed) Apply(ctx context.Context, changes ...dnsprovider.Change) []error {
+	began := t.accounts.Clock.Now()
+	errs := t.Zone.Apply(ctx, changes...)
+	t.accounts.Operated(t.provider, "apply", t.accounts.Clock.Since(began), errs)
+	return errs
 }
 
 // sweep forgets what nobody has used for long: credentials change, and MailDomains go.

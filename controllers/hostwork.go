@@ -158,6 +158,10 @@ func (r *Reconciler) changeHost(ctx context.Context, s *scope, j *hostJob) error
 	d := dnsprovider.DecideHost(wish, before, owned)
 	for _, change := range d.Changes {
 		for _, value := range change.Add {
+			stood := func(e ledger.Entry) bool { return e.Settled && e.Value == value }
+			if slices.ContainsFunc(s.book.In(j.apex, change.Seen.Key), stood) {
+				r.noteDrift(s, hostSlot(change.Seen.Key))
+			}
 			s.book.Intend(j.apex, change.Seen.Key, string(v1alpha1.PurposeMTASTSAddress), value)
 		}
 	}
@@ -187,6 +191,10 @@ func (r *Reconciler) changeHost(ctx context.Context, s *scope, j *hostJob) error
 	}
 	r.settleHost(ctx, s, j, d, after)
 	return s.book.save(ctx, r.Client)
+}
+
+func hostSlot(key dnsprovider.Key) records.Slot {
+	return records.Slot{Slot: dnsprovider.Slot{Key: key}, Purpose: v1alpha1.PurposeMTASTSAddress}
 }
 
 // readHost reads what leads from the name to servers, and, as no CNAME can stand beside it, whether a
@@ -224,6 +232,9 @@ func (r *Reconciler) settleHost(ctx context.Context, s *scope, j *hostJob, d dns
 	}
 	for _, change := range d.Changes {
 		s.events = append(s.events, changedHost(d.Verb, change))
+		if len(change.Add) > 0 {
+			r.noteWritten(s, hostSlot(change.Seen.Key))
+		}
 	}
 	switch {
 	case obstacle:
@@ -282,7 +293,7 @@ func (j *hostJob) report(s *scope, entries []ledger.Entry) {
 			continue
 		}
 		s.facts = append(s.facts, fact{
-			slot:  records.Slot{Slot: dnsprovider.Slot{Key: key}, Purpose: v1alpha1.PurposeMTASTSAddress},
+			slot:  hostSlot(key),
 			state: j.state, verdict: j.verdict, vantage: j.seen.vantage, plan: plan,
 		})
 		plan = nil

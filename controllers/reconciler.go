@@ -70,6 +70,9 @@ type Reconciler struct {
 	Certificates Certificates
 	// Left is told how many records were left published when their MailDomain was gone; nil: nobody is.
 	Left func(records int)
+	// Meter is told what becomes of records; nil: nobody is.
+	Meter  Meter
+	traces traces
 }
 
 // step is one part of a pass. An error ends the pass; what a user can mend is no error.
@@ -107,6 +110,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if err := r.Client.Get(ctx, req.NamespacedName, md); err != nil {
 		if apierrors.IsNotFound(err) {
 			r.Keys.Forget(customer(req.Namespace, req.Name))
+			r.traces.forget(req.NamespacedName)
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
@@ -121,6 +125,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return r.failed(ctx, s, err)
 	}
 	status := status(s)
+	r.noteVerified(s)
 	if unsettled(status) {
 		s.again(max(r.Poll, s.now.Sub(lastTransition(status))/4)) // what does not move is looked at less often
 	}

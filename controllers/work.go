@@ -213,6 +213,10 @@ func (r *Reconciler) decideOne(ctx context.Context, s *scope, j *job, seen dnspr
 		adopt = slices.ContainsFunc(seen.Values(), func(text string) bool { return r.free(s, text) }) // of several none is adopted
 	}
 	j.decision = dnsprovider.Decide(j.slot.Slot, dnsprovider.Wish{Value: j.value, TTL: s.md.Spec.DNS.TTLOrDefault(), Adopt: adopt}, seen, owned)
+	stood := func(e ledger.Entry) bool { return e.Settled && j.slot.Same(e.Value, j.value) }
+	if len(j.decision.Change.Add) > 0 && slices.ContainsFunc(s.book.In(j.apex, j.slot.Key), stood) {
+		r.noteDrift(s, j.slot)
+	}
 	if s.ending != nil && j.decision.Verb == dnsprovider.Create {
 		j.value, j.decision = "", dnsprovider.Decision{Verb: dnsprovider.Keep} // what is gone is not made anew
 	} else {
@@ -333,6 +337,9 @@ func (r *Reconciler) settle(ctx context.Context, s *scope, j *job, seen dnsprovi
 	default:
 		s.book.Settle(j.apex, j.slot.Key, string(j.slot.Purpose), again.Value)
 		delete(s.looks, j.slot.Name) // the world has changed
+		if j.value != "" {
+			r.noteWritten(s, j.slot)
+		}
 		r.shown(ctx, s, j)
 		s.events = append(s.events, j.written())
 	}

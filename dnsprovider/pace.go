@@ -155,7 +155,7 @@ func (z pacedZone) Apply(ctx context.Context, changes ...Change) []error {
 
 // heard takes note of a refusal. What Pace itself has held back is none.
 func (z pacedZone) heard(err error) bool {
-	if KindOf(err) != RateLimited || errors.Is(err, errHeldBack) {
+	if KindOf(err) != RateLimited || HeldBack(err) {
 		return false
 	}
 	e, _ := errors.AsType[*Error](err)
@@ -164,3 +164,6 @@ func (z pacedZone) heard(err error) bool {
 }
 
 var errHeldBack = errors.New("the calls with these credentials are used up: nothing to do but wait, or raise spec.rateLimit of the provider")
+
+// HeldBack reports whether an error is Pace's own: the provider was not asked.
+func HeldBack(err error) bool { return errors.Is(err, errHeldBack) }

@@ -3,6 +3,7 @@ package mtastsserver
 import (
 	"bufio"
 	"crypto/tls"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -70,6 +71,27 @@ func TestMetrics(t *testing.T) {
 	}
 	if strings.Contains(r.logs.String(), "request") {
 		t.Error("requests are logged although nobody asked for it")
+	}
+}
+
+// docs/metrics.md lists every metric of the policy server.
+func TestMetricsAreDocumented(t *testing.T) {
+	content, err := os.ReadFile("../docs/metrics.md")
+	must(t, err)
+	families, err := NewServer(nil).metrics.registry.Gather()
+	must(t, err)
+	for _, family := range families {
+		if !strings.HasPrefix(family.GetName(), "maildomain_") {
+			continue
+		}
+		label := ""
+		for _, pair := range family.Metric[0].Label {
+			label = "`" + pair.GetName() + "`"
+		}
+		row := fmt.Sprintf("| `%s` | %s | %s | %s |\n", family.GetName(), label, strings.ToLower(family.GetType().String()), family.GetHelp())
+		if !strings.Contains(string(content), row) {
+			t.Errorf("docs/metrics.md lacks %s", row)
+		}
 	}
 }
 

@@ -45,12 +45,13 @@ type scene struct {
 	mail      string // the namespace of MailDomains
 	dns       *dnsserver.Server
 	policy    string // address of the policy server
+	metrics   string // address of /metrics of the manager, or the writer
 	roots     string // file
 }
 
 func newScene(t *testing.T, config string) *scene {
 	t.Helper()
-	s := &scene{t: t, api: admin(t, nil), installed: render(t, config), dir: t.TempDir()}
+	s := &scene{t: t, api: admin(t, nil), installed: render(t, config), dir: t.TempDir(), metrics: free(t)}
 	apply(t, s.api, s.installed)
 	t.Cleanup(func() {
 		remove(t, s.api, s.installed)
@@ -166,12 +167,18 @@ func (s *scene) deployed(name string) pod {
 	return pod{}
 }
 
+// free is an address that nobody listens at.
+func free(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	must(t, listener.Close())
+	return listener.Addr().String()
+}
+
 func (s *scene) serve(sidecar *corev1.Container) {
 	s.t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	must(s.t, err)
-	s.policy = listener.Addr().String()
-	must(s.t, listener.Close())
+	s.policy = free(s.t)
 	s.run(sidecar, "--dir", s.snapshot(), "--listen", s.policy, "--health-listen", "127.0.0.1:0")
 }
 
@@ -182,7 +189,7 @@ func (s *scene) manage(manager *corev1.Container, kubeconfig string, more ...str
 	_, dnsPort, _ := strings.Cut(s.dns.Addr(), ":")
 	_, policyPort, _ := strings.Cut(s.policy, ":")
 	return s.run(manager, append([]string{
-		"--kubeconfig", kubeconfig, "--snapshot-dir", s.snapshot(), "--metrics-listen", "127.0.0.1:0", "--health-listen", "127.0.0.1:0",
+		"--kubeconfig", kubeconfig, "--snapshot-dir", s.snapshot(), "--metrics-listen", s.metrics, "--health-listen", "127.0.0.1:0",
 		"--resolver", s.dns.Addr(), "--authoritative-port", dnsPort, "--allow-private-targets", "127.0.0.0/8",
 		"--mta-sts-roots", s.roots, "--mta-sts-port", policyPort, "--starttls-probe", "off", "--poll", "200ms",
 	}, more...)...)
@@ -288,6 +295,7 @@ func TestManagerHasTheRightsThatItNeeds(t *testing.T) {
 		return c != nil && strings.Contains(c.Message, "Service maildomain-system/maildomain-mta-sts has no endpoints")
 	})
 	s.until("the others ready", manager, seen, s.ready("bare", "shared"))
+	s.checkMetrics(`maildomain_conditions{reason="Verified",status="True",type="Ready"} 2`, "maildomain_leader 1", "process_resident_memory_bytes ")
 	manager.stop(t) // it gives the lease back
 
 	manager = s.manage(p.other, kubeconfig, "--mta-sts-service", "")
@@ -322,7 +330,7 @@ func TestWriterHasTheRightsThatItNeeds(t *testing.T) {
 	s := newScene(t, "mta-sts")
 	p := s.deployed("maildomain-mta-sts")
 	kubeconfig, seen := s.account(p.spec.ServiceAccountName)
-	writer := s.run(p.other, "--kubeconfig", kubeconfig, "--snapshot-dir", s.snapshot(), "--metrics-listen", "127.0.0.1:0", "--health-listen", "127.0.0.1:0")
+	writer := s.run(p.other, "--kubeconfig", kubeconfig, "--snapshot-dir", s.snapshot(), "--metrics-listen", s.metrics, "--health-listen", "127.0.0.1:0")
 	const body = "version: STSv1\r\nmode: none\r\nmax_age: 86400\r\n"
 	s.create(&corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "claim-a379a6f6eeafb9a5", Labels: map[string]string{"maildomain.dev/site": "true"}},
@@ -332,6 +340,7 @@ func TestWriterHasTheRightsThatItNeeds(t *testing.T) {
 		files, _ := filepath.Glob(filepath.Join(s.snapshot(), "objects", "*"))
 		return len(files) == 3
 	})
+	s.checkMetrics("rest_client_requests_total", "certwatcher_read_certificate_total 0")
 	writer.stop(t)
 	s.judge(p, seen)
 }

@@ -14,6 +14,7 @@ import (
 const (
 	ExitOK      = 0
 	ExitFail    = 1  // what was judged fails
+	ExitChanges = 2  // of plan: applying would change DNS
 	ExitUnknown = 3  // it could not be found out, or not be expressed
 	ExitUsage   = 64 // the command could not be run: flags, files
 )
@@ -62,7 +63,7 @@ could not be run.`,
 	root.SetOut(env.Stdout)
 	root.SetErr(env.Stderr)
 	root.AddCommand(more...)
-	root.AddCommand(checkCommand(env), lintCommand(env), messageCommand(env), importCommand(env))
+	root.AddCommand(checkCommand(env), lintCommand(env), messageCommand(env), importCommand(env), planCommand(env))
 	err := root.ExecuteContext(ctx)
 	var code exit
 	var failed Failed

@@ -62,12 +62,20 @@ func (c *cluster) open() error {
 	return nil
 }
 
+// noSuch is the error of a MailDomain that is not there.
+type noSuch struct{ namespace, name string }
+
+// Error implements error.
+func (n noSuch) Error() string {
+	return fmt.Sprintf("there is no MailDomain %s in namespace %s: name another one, or its namespace with -n", n.name, n.namespace)
+}
+
 // get reads a MailDomain.
 func (c *cluster) get(ctx context.Context, name string) (*v1alpha1.MailDomain, error) {
 	md := &v1alpha1.MailDomain{}
 	err := c.Get(ctx, types.NamespacedName{Namespace: c.namespace, Name: name}, md)
 	if apierrors.IsNotFound(err) {
-		return nil, fmt.Errorf("there is no MailDomain %s in namespace %s: name another one, or its namespace with -n", name, c.namespace)
+		return nil, noSuch{c.namespace, name}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading MailDomain %s/%s: %w", c.namespace, name, err)

@@ -63,7 +63,7 @@ could not be run.`,
 	root.SetOut(env.Stdout)
 	root.SetErr(env.Stderr)
 	root.AddCommand(more...)
-	root.AddCommand(checkCommand(env), lintCommand(env), messageCommand(env), importCommand(env), planCommand(env), statusCommand(env), rotateCommand(env))
+	root.AddCommand(checkCommand(env), lintCommand(env), messageCommand(env), importCommand(env), planCommand(env), statusCommand(env), rotateCommand(env), reportCommand(env))
 	err := root.ExecuteContext(ctx)
 	var code exit
 	var failed Failed

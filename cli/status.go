@@ -143,24 +143,31 @@ func (s *statusOf) run(ctx context.Context, name string) error {
 func (w *world) chain(ctx context.Context, md *v1alpha1.MailDomain) Chain {
 	c := Chain{
 		Object: md.Namespace + "/" + md.Name, Domain: md.Spec.Domain, Stale: md.Status.ObservedGeneration != md.Generation,
-		Ready: Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionUnknown, Reason: "", Message: "the operator has not looked at it yet"},
-		Keys:  []v1alpha1.DKIMKeyStatus{}, WaitsFor: []Condition{}, Policy: md.Status.MTASTS, Compliance: md.Status.Compliance,
+		Keys: []v1alpha1.DKIMKeyStatus{}, Policy: md.Status.MTASTS, Compliance: md.Status.Compliance,
 	}
-	for _, one := range md.Status.Conditions {
-		seen := Condition{Type: one.Type, Status: one.Status, Reason: one.Reason, Message: one.Message}
-		switch {
-		case one.Type == v1alpha1.ConditionReady:
-			c.Ready = seen
-		case one.Type != v1alpha1.ConditionReconciling && one.Type != v1alpha1.ConditionStalled && one.Status != metav1.ConditionTrue:
-			c.WaitsFor = append(c.WaitsFor, seen)
-		}
-	}
+	c.Ready, c.WaitsFor = conditionsIn(md)
 	if d := md.Status.DKIM; d != nil {
 		c.Keys, c.Rotation = append(c.Keys, d.Keys...), d.NextRotation
 	}
 	c.Records = w.links(ctx, md)
 	c.Outcome = c.outcome()
 	return c
+}
+
+// conditionsIn are Ready, and the others that are not True.
+func conditionsIn(md *v1alpha1.MailDomain) (ready Condition, others []Condition) {
+	ready = Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionUnknown, Message: "the operator has not looked at it yet"}
+	others = []Condition{}
+	for _, one := range md.Status.Conditions {
+		seen := Condition{Type: one.Type, Status: one.Status, Reason: one.Reason, Message: one.Message}
+		switch {
+		case one.Type == v1alpha1.ConditionReady:
+			ready = seen
+		case one.Type != v1alpha1.ConditionReconciling && one.Type != v1alpha1.ConditionStalled && one.Status != metav1.ConditionTrue:
+			others = append(others, seen)
+		}
+	}
+	return ready, others
 }
 
 // links are the records that spec wants or status lists, each with who serves it.

@@ -28,7 +28,7 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	env := cli.Env{Stdin: stdin, Stdout: stdout, Stderr: stderr, Now: time.Now}
+	env := cli.Env{Program: os.Args[0], Stdin: stdin, Stdout: stdout, Stderr: stderr, Now: time.Now}
 	return cli.Run(ctx, env, args,
 		service("manager", "Publish, rotate, serve and prove what MailDomains state", manager, stderr),
 		service("mta-sts", "Serve MTA-STS policies over HTTPS from the manager's snapshot", mtaSTS, stderr),

@@ -96,7 +96,7 @@ func (r *rotation) possible(md *v1alpha1.MailDomain) error {
 	case md.Spec.DKIM == nil:
 		return errors.New("spec.dkim is not there: the operator has no keys of this domain")
 	case d == nil || len(d.ActiveSelectors) == 0:
-		return errors.New("no key signs yet: there is nothing to rotate; see maildomain status")
+		return errors.New("no key signs yet: there is nothing to rotate; the command status says what it waits for")
 	case md.Spec.ModeOrDefault() == v1alpha1.ModeObserve:
 		return errors.New("mode is Observe, in which no key is made: set spec.mode to Enforce first")
 	case md.Spec.Suspended():
@@ -145,7 +145,7 @@ func (r *rotation) follow(ctx context.Context, name string, old []string, show *
 		switch {
 		case ctx.Err() != nil:
 			show.end()
-			fmt.Fprintf(r.env.Stderr, "maildomain: --timeout is over; the rotation goes on: see maildomain status %s\n", name)
+			fmt.Fprintf(r.env.Stderr, "%s: --timeout is over; the rotation goes on: see %[1]s status %s\n", r.env.name(), name)
 			return exit(ExitUnknown)
 		case errors.As(err, &noSuch{}):
 			show.end()

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
+	"regexp"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -21,6 +24,9 @@ const (
 
 // Env is what the commands use of the world.
 type Env struct {
+	// Program is the name under which the binary was called: as kubectl-maildomain it is the plugin of
+	// kubectl, and its help says kubectl maildomain. Empty: maildomain.
+	Program        string
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 	Now            func() time.Time
@@ -39,9 +45,11 @@ func (f Failed) Unwrap() error { return f.Err }
 
 // Run runs the command line and returns the exit code. more are commands that are built elsewhere.
 func Run(ctx context.Context, env Env, args []string, more ...*cobra.Command) int {
+	name := env.name()
 	root := &cobra.Command{
-		Use:   "maildomain",
-		Short: "A domain's e-mail security: check, lint and import it, and the operator that keeps it true",
+		Use:         "maildomain",
+		Annotations: map[string]string{cobra.CommandDisplayNameAnnotation: name},
+		Short:       "A domain's e-mail security: check, lint and import it, and the operator that keeps it true",
 		Long: `A domain's e-mail security: check, lint and import it, and the operator that keeps it true.
 
 Exit codes: 0 pass, 1 fail, 3 it could not be found out (or, of import, not be expressed), 64 the command
@@ -64,6 +72,11 @@ could not be run.`,
 	root.SetErr(env.Stderr)
 	root.AddCommand(more...)
 	root.AddCommand(checkCommand(env), lintCommand(env), messageCommand(env), importCommand(env), planCommand(env), statusCommand(env), rotateCommand(env), reportCommand(env))
+	if name != root.Use {
+		for _, c := range root.Commands() {
+			c.Example, c.Long = called(c.Example, name), called(c.Long, name)
+		}
+	}
 	err := root.ExecuteContext(ctx)
 	var code exit
 	var failed Failed
@@ -73,9 +86,24 @@ could not be run.`,
 	case errors.As(err, &code):
 		return int(code)
 	case errors.As(err, &failed):
-		fmt.Fprintln(env.Stderr, "maildomain:", err)
+		fmt.Fprintf(env.Stderr, "%s: %v\n", name, err)
 		return ExitFail
 	}
-	fmt.Fprintln(env.Stderr, "maildomain:", err)
+	fmt.Fprintf(env.Stderr, "%s: %v\n", name, err)
 	return ExitUsage
 }
+
+// name is what a person types to run the program.
+func (e Env) name() string {
+	base := strings.TrimSuffix(filepath.Base(e.Program), ".exe")
+	if plugin, ok := strings.CutPrefix(base, "kubectl-"); ok {
+		return "kubectl " + plugin
+	}
+	return "maildomain"
+}
+
+// invocation is a command line in a help text: at its beginning or behind a pipe.
+var invocation = regexp.MustCompile(`(?m)(^  |\| |: )maildomain `)
+
+// called has a help text call the program by its name.
+func called(text, name string) string { return invocation.ReplaceAllString(text, "${1}"+name+" ") }

@@ -200,19 +200,19 @@ func exitOf(o compliance.Outcome) error {
 }
 
 func baselinesOf(names []string) (list []compliance.Baseline, err error) {
-	if slices.Contains(names, "all") {
-		return compliance.Baselines(), nil
+	known := []string{"all"}
+	for _, b := range compliance.Baselines() {
+		known = append(known, b.Name)
 	}
-	for _, name := range names {
-		b, ok := compliance.Find(name)
-		if !ok {
-			var known []string
-			for _, b := range compliance.Baselines() {
-				known = append(known, b.Name)
-			}
-			return nil, fmt.Errorf("--baseline: there is no %q, want all or some of %s", name, strings.Join(known, ", "))
+	for _, name := range names { // also those beside all
+		if !slices.Contains(known, name) {
+			return nil, fmt.Errorf("--baseline: there is no %q, want some of %s", name, strings.Join(known, ", "))
 		}
-		list = append(list, b)
+	}
+	for _, b := range compliance.Baselines() {
+		if slices.Contains(names, "all") || slices.Contains(names, b.Name) {
+			list = append(list, b)
+		}
 	}
 	return list, nil
 }

@@ -1,6 +1,6 @@
 // Command maildomain is the operator: `maildomain manager` keeps MailDomains true, and
-// `maildomain mta-sts` serves their MTA-STS policies beside it. And it is a command line that needs no
-// cluster: package cli.
+// `maildomain mta-sts` serves their MTA-STS policies beside it. And it is a command line for
+// people: package cli.
 package main
 
 import (

@@ -74,7 +74,7 @@ const mxProbes = 16
 
 // surveyors is how many domains are surveyed at the same time for their baselines. A survey asks some 40
 // questions at once.
-const surveyors = 4
+const surveyors = 8
 
 func parseManagerFlags(args []string, stderr io.Writer) (managerFlags, error) {
 	var f managerFlags

@@ -50,9 +50,9 @@ func Run(ctx context.Context, env Env, args []string, more ...*cobra.Command) in
 		Use:         "maildomain",
 		Annotations: map[string]string{cobra.CommandDisplayNameAnnotation: name},
 		Short:       "A domain's e-mail security: check, lint and import it, and the operator that keeps it true",
-		Long: `A domain's e-mail security: check, lint and import it, and the operator that keeps it true.
+		Long: `A domain's e-mail security: judge, plan and follow it, and the operator that keeps it true.
 
-Exit codes: 0 pass, 1 fail, 3 it could not be found out (or, of import, not be expressed), 64 the command
+Exit codes: 0 pass, 1 fail, 2 (of plan) there is a difference, 3 it could not be found out (or, of import, not be expressed), 64 the command
 could not be run.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,

@@ -21,8 +21,9 @@ const (
 	retry = time.Minute
 	// soon is when to look again for a first result.
 	soon = 5 * time.Second
-	// longestSurvey bounds one survey: what has no answer by then is unknown.
-	longestSurvey = time.Minute
+	// longestSurvey bounds one survey, so that silent domains do not hold others up for long: what has no
+	// answer by then is unknown.
+	longestSurvey = 20 * time.Second
 	// maxWatched bounds the domains that are remembered.
 	maxWatched = 100_000
 )

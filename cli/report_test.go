@@ -111,7 +111,7 @@ func TestReportFormats(t *testing.T) {
 		"json":     {`"verdict": "Fail"`},
 		"yaml":     {"verdict: Fail"},
 		"markdown": {"| b.test | False | GoogleYahooBulkSender | Fail | 2026-11-29 |", "&lt;script&gt;", `\| x`, "| mail-20260401a | rsa 2048 | Revoked | 240 | 2026-04-05 | 2026-10-01 |", "Not judged:", "SPF-PTR"},
-		"html":     {"&lt;script&gt;alert(1)&lt;/script&gt;", "✗ fail", "default-src"},
+		"html":     {"&lt;script&gt;alert(1)&lt;/script&gt;", `<span class="v pass">✓ pass</span>`, `<span class="v fail">✗ fail</span>`, `<span class="v unknown">? unknown</span>`, "default-src"},
 	} {
 		text := reportIn(t, format)
 		for _, one := range says {

@@ -9,8 +9,10 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
+	"github.com/maildomain/maildomain-operator/compliance"
 	"github.com/maildomain/maildomain-operator/dnsprovider"
 	"github.com/maildomain/maildomain-operator/keys"
+	"github.com/maildomain/maildomain-operator/mailauth/mtasts"
 	"github.com/maildomain/maildomain-operator/records"
 )
 
@@ -137,6 +139,30 @@ func (d *draft) wrote(key dnsprovider.Key, purpose v1alpha1.RecordPurpose) bool 
 	return slices.ContainsFunc(d.md.Status.Records, func(r v1alpha1.RecordStatus) bool {
 		return r.Name == key.Name && r.Type == key.Type && r.Purpose == purpose &&
 			(r.State == v1alpha1.RecordVerified || r.State == v1alpha1.RecordPublished || r.State == v1alpha1.RecordWithdrawing)
+	})
+}
+
+// policy compares the policy of spec with the one that is out. Another one gets another id, which only the
+// operator can tell.
+func (d *draft) policy(inForce compliance.Fact[compliance.Policy], mx []string) {
+	s := d.md.Spec.MTASTS
+	if s == nil || announced(d.md) == "" || s.HostingOrDefault() == v1alpha1.HostingExternal {
+		return
+	}
+	seen, known := inForce.Get()
+	if !known {
+		d.missing("the policy that is in force: " + inForce.Cause())
+		return
+	}
+	now, err := mtasts.ParsePolicy(seen.Body)
+	want := records.MTASTSPolicy(s, mx)
+	if seen.Failure == "" && err == nil && now.Mode == want.Mode && now.MaxAge == want.MaxAge && now.CoversAll(want.MX) && want.CoversAll(now.MX) {
+		return
+	}
+	slot := records.MTASTSSlot(d.md.Spec.Domain)
+	d.Steps = append(d.Steps, PlanStep{
+		PlannedChange: v1alpha1.PlannedChange{Action: v1alpha1.PlanChange, Name: slot.Name, Type: slot.Type, Old: mtasts.Record{ID: announced(d.md)}.String()},
+		Purpose:       v1alpha1.PurposeMTASTS, Note: "another policy is served, and gets an id of its own: " + strings.ReplaceAll(strings.TrimSpace(want.String()), "\r\n", ", "),
 	})
 }
 

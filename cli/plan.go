@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
+	"github.com/maildomain/maildomain-operator/compliance"
 	"github.com/maildomain/maildomain-operator/mailauth/spf"
 	"github.com/maildomain/maildomain-operator/records"
 	"github.com/maildomain/maildomain-operator/survey"
@@ -215,6 +216,7 @@ func (p *planner) plan(ctx context.Context, md *v1alpha1.MailDomain) Plan {
 	for _, w := range list {
 		d.record(w)
 	}
+	d.policy(p.inForce(ctx, md), mx)
 	d.externals()
 	for _, key := range missingKeys(md) {
 		d.generate(key, p.env)
@@ -222,6 +224,15 @@ func (p *planner) plan(ctx context.Context, md *v1alpha1.MailDomain) Plan {
 	d.host()
 	d.withdrawals(list)
 	return d.Plan
+}
+
+// inForce is the policy that senders get, where the operator has announced one.
+func (p *planner) inForce(ctx context.Context, md *v1alpha1.MailDomain) compliance.Fact[compliance.Policy] {
+	if md.Spec.MTASTS == nil || announced(md) == "" {
+		return compliance.Unseen[compliance.Policy]("")
+	}
+	policy, _ := p.world.survey().Policy(ctx, md.Spec.Domain)
+	return policy
 }
 
 // spfHeld says why a new SPF record would be held back, as the controllers decide it.

@@ -14,8 +14,6 @@ import (
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
 	"github.com/maildomain/maildomain-operator/compliance"
 	"github.com/maildomain/maildomain-operator/dnsprovider"
-	"github.com/maildomain/maildomain-operator/mailauth/mtasts"
-	"github.com/maildomain/maildomain-operator/records"
 )
 
 // Chain is one MailDomain, from what is wanted to what the world sees. Its form is public: scripts read it.
@@ -177,13 +175,6 @@ func (w *world) links(ctx context.Context, md *v1alpha1.MailDomain) []Link {
 		}
 	}
 	want, _ := wantedOf(md, mx) // what spec does not give is in the conditions
-	if p := md.Status.MTASTS; p != nil && p.PolicyID != "" {
-		for i := range want { // it is the announced one that is out, also while the next one waits
-			if want[i].Purpose == v1alpha1.PurposeMTASTS {
-				want[i] = valued(records.MTASTSSlot(md.Spec.Domain), mtasts.Record{ID: p.PolicyID}.String(), "")
-			}
-		}
-	}
 	wish := func(name, kind string, purpose v1alpha1.RecordPurpose) *wanted {
 		at := slices.IndexFunc(want, func(w wanted) bool { return w.Name == name && w.Type == kind && w.Purpose == purpose })
 		if at < 0 {

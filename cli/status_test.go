@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/miekg/dns"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
 	"github.com/maildomain/maildomain-operator/compliance"
@@ -139,6 +140,25 @@ func TestPlanOfTheCluster(t *testing.T) {
 	if got := plan.steps(); !slices.Equal(got, want) || code != ExitChanges {
 		t.Errorf("exit code %d\ngot  %q\nwant %q\nunknown %q", code, got, want, plan.Unknown)
 	}
+	// The policy of spec is the one that is out, whatever its id; and another one gets another.
+	md := &v1alpha1.MailDomain{}
+	change := func(to *v1alpha1.MTASTSSpec) {
+		n.must(n.Get(t.Context(), client.ObjectKey{Namespace: n.name, Name: "example-test"}, md))
+		old := md.DeepCopy()
+		md.Spec.MTASTS = to
+		n.must(n.Patch(t.Context(), md, client.MergeFrom(old)))
+	}
+	change(soundSpec().MTASTS)
+	if plan, _ := planned(); !slices.Equal(plan.steps(), want[:1]) || len(plan.Unknown) != 0 {
+		t.Errorf("%q, unknown %q", plan.steps(), plan.Unknown)
+	}
+	other := soundSpec().MTASTS
+	other.Mode = v1alpha1.MTASTSTesting
+	change(other)
+	if plan, _ := planned(); !slices.Equal(plan.steps(), append(want[:1:1], "Change TXT _mta-sts.example.test v=STSv1; id=1 >")) {
+		t.Errorf("%q", plan.steps())
+	}
+	change(nil)
 	_, text, _ := n.run(slices.Concat([]string{"plan", "example-test"}, p.worldFlags())...)
 	if !strings.Contains(text, "2 differences") || !strings.Contains(text, `- "v=DMARC1; p=reject`) {
 		t.Error(text)

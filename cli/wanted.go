@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"crypto/rsa"
 	"fmt"
 	"slices"
@@ -61,13 +62,22 @@ func wantedOf(md *v1alpha1.MailDomain, mx []string) (list []wanted, errs []error
 		if err := policy.Validate(); err != nil {
 			errs = append(errs, fmt.Errorf("spec.mtaSTS: %w", err))
 		} else {
-			list = append(list, valued(records.MTASTSSlot(domain), mtasts.Record{ID: policy.ID()}.String(), "it is announced once the policy is served and proven"))
+			list = append(list, valued(records.MTASTSSlot(domain), mtasts.Record{ID: cmp.Or(announced(md), policy.ID())}.String(), "it is announced once the policy is served and proven"))
 		}
 	}
 	if spec.TLSRPT != nil {
 		list = append(list, valued(records.TLSRPTSlot(domain), records.TLSRPT(spec.TLSRPT).String(), ""))
 	}
 	return list, errs
+}
+
+// announced is the id of the operator's policy that is out; "" if none is. Only the first one follows from the
+// policy, since no id comes back.
+func announced(md *v1alpha1.MailDomain) string {
+	if md.Status.MTASTS == nil {
+		return ""
+	}
+	return md.Status.MTASTS.PolicyID
 }
 
 // claimOf is the registry record. Who installed the operator is not known here; the rest of it is.

@@ -9,20 +9,22 @@ import (
 	"github.com/maildomain/maildomain-operator/probe"
 )
 
-// lookPolicy fetches the policy from each address of the policy host. Who gives no answer may give
-// senders one: that is unknown.
 func (s *Survey) lookPolicy(ctx context.Context) {
-	fetcher := &probe.PolicyFetcher{Resolver: s.Resolver, Roots: s.Roots, Port: s.PolicyPort, Timeout: s.Timeout, AllowPrivate: s.AllowPrivate}
-	answer, err := fetcher.Fetch(ctx, s.Domain)
+	s.Facts.Policy, s.Mislabelled = s.Policy(ctx, s.Domain)
+}
+
+// Policy fetches a domain's policy from each address of the policy host. Who gives no answer may give senders
+// one: that is unknown. mislabelled is the policy, where only its media type is wrong.
+func (w World) Policy(ctx context.Context, domain string) (policy compliance.Fact[compliance.Policy], mislabelled string) {
+	fetcher := &probe.PolicyFetcher{Resolver: w.Resolver, Roots: w.Roots, Port: w.PolicyPort, Timeout: w.Timeout, AllowPrivate: w.AllowPrivate}
+	answer, err := fetcher.Fetch(ctx, domain)
 	switch {
 	case IsNotFound(err):
-		s.Facts.Policy = compliance.Seen(compliance.Policy{Failure: "mta-sts." + s.Domain + " has no address"})
-		return
+		return compliance.Seen(compliance.Policy{Failure: "mta-sts." + domain + " has no address"}), ""
 	case err != nil:
-		s.Facts.Policy = compliance.Unseen[compliance.Policy](CauseOf(err))
-		return
+		return compliance.Unseen[compliance.Policy](CauseOf(err)), ""
 	}
-	s.Facts.Policy, s.Mislabelled = policyOf(answer)
+	return policyOf(answer)
 }
 
 func policyOf(a probe.PolicyAnswer) (policy compliance.Fact[compliance.Policy], mislabelled string) {

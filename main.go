@@ -1,6 +1,6 @@
 // Command maildomain is the operator: `maildomain manager` keeps MailDomains true, and
-// `maildomain mta-sts` serves their MTA-STS policies beside it. And it is a command line that needs no
-// cluster: package cli.
+// `maildomain mta-sts` serves their MTA-STS policies beside it. And it is a command line for
+// people: package cli.
 package main
 
 import (
@@ -28,7 +28,7 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	env := cli.Env{Stdin: stdin, Stdout: stdout, Stderr: stderr, Now: time.Now}
+	env := cli.Env{Program: os.Args[0], Stdin: stdin, Stdout: stdout, Stderr: stderr, Now: time.Now}
 	return cli.Run(ctx, env, args,
 		service("manager", "Publish, rotate, serve and prove what MailDomains state", manager, stderr),
 		service("mta-sts", "Serve MTA-STS policies over HTTPS from the manager's snapshot", mtaSTS, stderr),

@@ -31,11 +31,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
+	"github.com/maildomain/maildomain-operator/compliance"
 	"github.com/maildomain/maildomain-operator/controllers"
 	"github.com/maildomain/maildomain-operator/dnsprovider"
 	"github.com/maildomain/maildomain-operator/keys"
 	"github.com/maildomain/maildomain-operator/probe"
 	"github.com/maildomain/maildomain-operator/records"
+	"github.com/maildomain/maildomain-operator/survey"
 )
 
 // managerFlags are the installation's configuration.
@@ -69,6 +71,10 @@ const readyKeys = 16
 
 // mxProbes is how many MX hosts are probed at the same time. A probe mostly waits, for a minute at the most.
 const mxProbes = 16
+
+// surveyors is how many domains are surveyed at the same time for their baselines. A survey asks some 40
+// questions at once.
+const surveyors = 8
 
 func parseManagerFlags(args []string, stderr io.Writer) (managerFlags, error) {
 	var f managerFlags
@@ -223,6 +229,12 @@ func manager(ctx context.Context, args []string, stderr io.Writer) error {
 		Left:          process.Left,
 		Meter:         process,
 	}
+	seen := survey.World{
+		Resolver: resolver, Roots: roots, PolicyPort: uint16(f.policyPort), DNSPort: uint16(f.dnsPort), AllowPrivate: allowed,
+		TLS: func(context.Context, string) compliance.Fact[compliance.TLS] {
+			return compliance.Unseen[compliance.TLS]("MX hosts are not asked for TLS with --starttls-probe=off")
+		},
+	}
 	if f.starttls == "on" {
 		prober := &probe.STARTTLSProber{Resolver: resolver, Roots: roots, Port: uint16(f.smtpPort), AllowPrivate: allowed}
 		watch := probe.NewMXWatch(mxProbes, prober.Probe, clock.RealClock{}.Now)
@@ -230,7 +242,13 @@ func manager(ctx context.Context, args []string, stderr io.Writer) error {
 			return err
 		}
 		reconciler.MX = watch
+		seen.TLS = survey.WatchedTLS(watch.Look)
 	}
+	surveys := survey.NewWatch(surveyors, seen, clock.RealClock{}.Now)
+	if err := mgr.Add(surveys); err != nil {
+		return err
+	}
+	reconciler.Surveyor = surveys
 	if f.snapshotDir != "" {
 		writer := &controllers.SnapshotWriter{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: clock.RealClock{}, Namespace: f.namespace, Dir: filepath.Clean(f.snapshotDir), Plain: f.plain}
 		if err := writer.SetupWithManager(mgr, controller.Options{}); err != nil {

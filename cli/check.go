@@ -19,6 +19,7 @@ import (
 	"github.com/maildomain/maildomain-operator/keys"
 	"github.com/maildomain/maildomain-operator/mailauth/dkim"
 	"github.com/maildomain/maildomain-operator/mailauth/lint"
+	"github.com/maildomain/maildomain-operator/survey"
 )
 
 // Report is what check says of a domain. Its form is public: scripts read it.
@@ -122,7 +123,7 @@ func (c *check) run(ctx context.Context, argument string) error {
 		return err
 	}
 	for i, s := range c.selectors {
-		if _, err := domainOf(keyName(s, domain)); err != nil {
+		if _, err := domainOf(survey.KeyName(s, domain)); err != nil {
 			return fmt.Errorf("--selector: %q is not a selector: letters, digits and hyphens, such as s1", s)
 		}
 		c.selectors[i] = strings.ToLower(s)
@@ -135,8 +136,8 @@ func (c *check) run(ctx context.Context, argument string) error {
 	if c.every && len(c.selectors) == 0 {
 		return errors.New("--every-server asks for keys: name their selectors with --selector")
 	}
-	if len(c.selectors) > maxHosts {
-		return fmt.Errorf("--selector: %d selectors, want %d at most", len(c.selectors), maxHosts)
+	if len(c.selectors) > survey.MaxHosts {
+		return fmt.Errorf("--selector: %d selectors, want %d at most", len(c.selectors), survey.MaxHosts)
 	}
 	before, err := c.before(domain)
 	if err != nil {
@@ -147,13 +148,14 @@ func (c *check) run(ctx context.Context, argument string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.world.timeout)
 	defer cancel()
-	l := &look{world: &c.world, domain: domain, selectors: c.selectors, starttls: c.starttls, every: c.every}
-	l.gather(ctx)
+	l := c.world.look(domain, c.selectors, c.starttls)
+	l.EveryServer = c.every
+	l.Gather(ctx)
 
 	report := Report{Domain: domain, Baselines: []compliance.Result{}}
 	parked := false
 	for _, b := range baselines {
-		report.Baselines = append(report.Baselines, compliance.Judge(b, l.facts))
+		report.Baselines = append(report.Baselines, compliance.Judge(b, l.Facts))
 		parked = parked || b.Name == "M3AAWG-Parked" && len(baselines) == 1
 	}
 	report.Findings, report.Unknown = l.lint(history{before: before, now: c.env.Now(), public: public, parked: parked})
@@ -198,19 +200,19 @@ func exitOf(o compliance.Outcome) error {
 }
 
 func baselinesOf(names []string) (list []compliance.Baseline, err error) {
-	if slices.Contains(names, "all") {
-		return compliance.Baselines(), nil
+	known := []string{"all"}
+	for _, b := range compliance.Baselines() {
+		known = append(known, b.Name)
 	}
-	for _, name := range names {
-		b, ok := compliance.Find(name)
-		if !ok {
-			var known []string
-			for _, b := range compliance.Baselines() {
-				known = append(known, b.Name)
-			}
-			return nil, fmt.Errorf("--baseline: there is no %q, want all or some of %s", name, strings.Join(known, ", "))
+	for _, name := range names { // also those beside all
+		if !slices.Contains(known, name) {
+			return nil, fmt.Errorf("--baseline: there is no %q, want some of %s", name, strings.Join(known, ", "))
 		}
-		list = append(list, b)
+	}
+	for _, b := range compliance.Baselines() {
+		if slices.Contains(names, "all") || slices.Contains(names, b.Name) {
+			list = append(list, b)
+		}
 	}
 	return list, nil
 }
@@ -234,7 +236,7 @@ func (c *check) publicKeys(domain string) (map[string]crypto.PublicKey, error) {
 			return nil, fmt.Errorf("--private-key: %q, want selector=file", one)
 		}
 		selector = strings.ToLower(selector)
-		if _, err := domainOf(keyName(selector, domain)); err != nil {
+		if _, err := domainOf(survey.KeyName(selector, domain)); err != nil {
 			return nil, fmt.Errorf("--private-key: %q is not a selector: letters, digits and hyphens, such as s1", selector)
 		}
 		content, err := os.ReadFile(file)

@@ -79,6 +79,7 @@ func TestCheckUsage(t *testing.T) {
 		"no domain name":    {"check", "example"},
 		"U-labels":          {"check", "bücher.test"},
 		"no baseline":       {"check", domain, "--baseline", "x"},
+		"none beside all":   {"check", domain, "--baseline", "all,x"},
 		"no selector":       {"check", domain, "--selector", "a b"},
 		"no format":         {"check", domain, "-o", "xml"},
 		"no severity":       {"check", domain, "--fail-on", "x"},

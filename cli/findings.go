@@ -12,6 +12,7 @@ import (
 	"github.com/maildomain/maildomain-operator/mailauth/mtasts"
 	"github.com/maildomain/maildomain-operator/mailauth/spf"
 	"github.com/maildomain/maildomain-operator/mailauth/tlsrpt"
+	"github.com/maildomain/maildomain-operator/survey"
 )
 
 // oldestKey is half a year, which is how long a key should sign at the most, and time to rotate it.
@@ -59,22 +60,22 @@ func (l *look) lint(h history) (found []Finding, unknown []string) {
 			found = append(found, findingOf(name, f))
 		}
 	}
-	if texts, known := l.domainTexts.Get(); known {
-		s, _ := l.facts.SPF.Get()
-		add(l.domain, spf.Lint(spf.Subject{Domain: l.domain, Texts: texts, Analysis: &s.Analysis, SendsNoMail: h.parked}))
+	if texts, known := l.DomainTexts.Get(); known {
+		s, _ := l.Facts.SPF.Get()
+		add(l.Domain, spf.Lint(spf.Subject{Domain: l.Domain, Texts: texts, Analysis: &s.Analysis, SendsNoMail: h.parked}))
 		for _, u := range s.Analysis.Unanswered {
 			missing(u)
 		}
 	} else {
-		missing(l.domainTexts.Cause())
+		missing(l.DomainTexts.Cause())
 	}
 	l.lintKeys(h, add, missing)
 	l.lintDMARC(add, missing)
 	enforced := l.lintMTASTS(h, add, missing)
-	if texts, known := l.facts.TLSRPT.Get(); known {
-		add("_smtp._tls."+l.domain, tlsrpt.Lint(tlsrpt.Subject{Domain: l.domain, Texts: texts, Enforced: enforced}))
+	if texts, known := l.Facts.TLSRPT.Get(); known {
+		add("_smtp._tls."+l.Domain, tlsrpt.Lint(tlsrpt.Subject{Domain: l.Domain, Texts: texts, Enforced: enforced}))
 	} else {
-		missing(l.facts.TLSRPT.Cause())
+		missing(l.Facts.TLSRPT.Cause())
 	}
 	order := []lint.Severity{lint.Error, lint.Warning, lint.Info}
 	slices.SortStableFunc(found, func(a, b Finding) int { return slices.Index(order, a.Severity) - slices.Index(order, b.Severity) })
@@ -85,12 +86,12 @@ func (l *look) lint(h history) (found []Finding, unknown []string) {
 }
 
 func (l *look) lintKeys(h history, add func(string, []lint.Finding), missing func(string)) {
-	selectors, _ := l.facts.Selectors.Get()
-	exists, known := l.facts.KeysBelow.Get()
+	selectors, _ := l.Facts.Selectors.Get()
+	exists, known := l.Facts.KeysBelow.Get()
 	if !known && len(selectors) > 0 {
-		missing(l.facts.KeysBelow.Cause())
+		missing(l.Facts.KeysBelow.Cause())
 	}
-	missing(l.serversUnknown)
+	missing(l.Silent)
 	for i, s := range selectors {
 		texts, known := s.Texts.Get()
 		if !known {
@@ -98,12 +99,12 @@ func (l *look) lintKeys(h history, add func(string, []lint.Finding), missing fun
 			continue
 		}
 		subject := dkim.Subject{
-			Texts: texts, InUse: true, Public: h.public[s.Name], Servers: l.servers[s.Name], Others: map[string]string{}, Now: h.now, MaxAge: oldestKey,
-			ParentMissing: l.facts.KeysBelow.Cause() == "" && !exists && len(texts) > 0,
+			Texts: texts, InUse: true, Public: h.public[s.Name], Servers: l.Servers[s.Name], Others: map[string]string{}, Now: h.now, MaxAge: oldestKey,
+			ParentMissing: l.Facts.KeysBelow.Cause() == "" && !exists && len(texts) > 0,
 		}
 		for _, other := range selectors[:i] { // of two that share a key one is told
 			if texts, _ := other.Texts.Get(); len(texts) == 1 {
-				subject.Others[keyName(other.Name, l.domain)] = texts[0]
+				subject.Others[survey.KeyName(other.Name, l.Domain)] = texts[0]
 			}
 		}
 		if h.before != nil && len(texts) == 1 {
@@ -111,56 +112,56 @@ func (l *look) lintKeys(h history, add func(string, []lint.Finding), missing fun
 				subject.Created = k.Since
 			}
 		}
-		add(keyName(s.Name, l.domain), dkim.Lint(subject))
+		add(survey.KeyName(s.Name, l.Domain), dkim.Lint(subject))
 	}
 }
 
 func (l *look) lintDMARC(add func(string, []lint.Finding), missing func(string)) {
-	texts, known := l.dmarcTexts.Get()
-	walk, walked := l.facts.DMARC.Get()
+	texts, known := l.DMARCTexts.Get()
+	walk, walked := l.Facts.DMARC.Get()
 	if !known || !walked {
-		missing(l.dmarcTexts.Cause())
-		missing(l.facts.DMARC.Cause())
+		missing(l.DMARCTexts.Cause())
+		missing(l.Facts.DMARC.Cause())
 		return
 	}
 	subject := dmarc.Subject{Texts: texts}
-	subject.DomainTexts, _ = l.domainTexts.Get()
-	if walk.Organization != l.domain {
+	subject.DomainTexts, _ = l.DomainTexts.Get()
+	if walk.Organization != l.Domain {
 		subject.Organization = walk.Organization
 	}
 	// What applies from above is its owner's to mend: of the domain nothing is missing.
-	inherited := walk.Policy != nil && walk.Policy.Domain != l.domain
+	inherited := walk.Policy != nil && walk.Policy.Domain != l.Domain
 	if inherited && len(texts) == 0 {
 		return
 	}
 	if !inherited {
-		if subject.Destinations, known = l.facts.Destinations.Get(); !known {
-			missing(l.facts.Destinations.Cause())
-		} else if subject.NoMX, known = l.noMX.Get(); !known {
-			missing(l.noMX.Cause())
+		if subject.Destinations, known = l.Facts.Destinations.Get(); !known {
+			missing(l.Facts.Destinations.Cause())
+		} else if subject.NoMX, known = l.NoMX.Get(); !known {
+			missing(l.NoMX.Cause())
 		}
 	}
-	add("_dmarc."+l.domain, dmarc.Lint(subject))
+	add("_dmarc."+l.Domain, dmarc.Lint(subject))
 }
 
 // lintMTASTS judges the policy where there is one, or was one: not having any is no mistake. enforced
 // is whether it can keep mail from being delivered.
 func (l *look) lintMTASTS(h history, add func(string, []lint.Finding), missing func(string)) (enforced bool) {
-	texts, known := l.facts.MTASTS.Get()
+	texts, known := l.Facts.MTASTS.Get()
 	if !known {
-		missing(l.facts.MTASTS.Cause())
+		missing(l.Facts.MTASTS.Cause())
 		return false
 	}
-	policy, fetched := l.facts.Policy.Get()
+	policy, fetched := l.Facts.Policy.Get()
 	subject := mtasts.Subject{Texts: texts, Now: h.now, BadTLS: map[string]string{}}
 	if h.before != nil && h.before.MTASTS != nil {
 		before := mtasts.Seen(*h.before.MTASTS)
 		subject.Before = &before
 	}
 	switch {
-	case fetched && l.mislabelled != "":
-		subject.Served = &mtasts.Served{Body: l.mislabelled, ContentType: "not text/plain"}
-		policy.Body = l.mislabelled
+	case fetched && l.Mislabelled != "":
+		subject.Served = &mtasts.Served{Body: l.Mislabelled, ContentType: "not text/plain"}
+		policy.Body = l.Mislabelled
 	case fetched && policy.Failure != "":
 		subject.Served = &mtasts.Served{Failure: policy.Failure}
 	case fetched:
@@ -175,9 +176,9 @@ func (l *look) lintMTASTS(h history, add func(string, []lint.Finding), missing f
 		subject.Served = nil // that it is gone too is said by what is missing
 	}
 	if !fetched {
-		missing(l.facts.Policy.Cause())
+		missing(l.Facts.Policy.Cause())
 	}
-	if mx, known := l.facts.MX.Get(); known {
+	if mx, known := l.Facts.MX.Get(); known {
 		for _, host := range mx.Hosts {
 			subject.MX = append(subject.MX, host.Name)
 			if tls, known := host.TLS.Get(); known && !tls.OK {
@@ -187,12 +188,12 @@ func (l *look) lintMTASTS(h history, add func(string, []lint.Finding), missing f
 			}
 		}
 	} else {
-		missing(l.facts.MX.Cause())
+		missing(l.Facts.MX.Cause())
 	}
-	if reports, known := l.facts.TLSRPT.Get(); known {
+	if reports, known := l.Facts.TLSRPT.Get(); known {
 		subject.NoReports = !slices.ContainsFunc(reports, tlsrpt.IsRecord)
 	}
-	add("_mta-sts."+l.domain, mtasts.Lint(subject))
+	add("_mta-sts."+l.Domain, mtasts.Lint(subject))
 	p, err := mtasts.ParsePolicy(policy.Body)
 	return err == nil && p.Mode == mtasts.Enforce
 }
@@ -204,7 +205,7 @@ func (l *look) observe(before *Observed, now time.Time) Observed {
 	if before != nil {
 		earlier = *before
 	}
-	selectors, _ := l.facts.Selectors.Get()
+	selectors, _ := l.Facts.Selectors.Get()
 	for _, s := range selectors {
 		texts, _ := s.Texts.Get()
 		if len(texts) != 1 {
@@ -216,9 +217,9 @@ func (l *look) observe(before *Observed, now time.Time) Observed {
 		}
 		o.Keys[s.Name] = k
 	}
-	texts, _ := l.facts.MTASTS.Get()
+	texts, _ := l.Facts.MTASTS.Get()
 	id := announcedID(texts)
-	policy, _ := l.facts.Policy.Get()
+	policy, _ := l.Facts.Policy.Get()
 	p, err := mtasts.ParsePolicy(policy.Body)
 	if id == "" || policy.Failure != "" || err != nil {
 		o.MTASTS = earlier.MTASTS // senders hold it all the same

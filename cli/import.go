@@ -12,6 +12,7 @@ import (
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
 	"github.com/maildomain/maildomain-operator/compliance"
+	"github.com/maildomain/maildomain-operator/survey"
 )
 
 type importer struct {
@@ -60,11 +61,11 @@ func (i *importer) run(ctx context.Context, argument string) error {
 	if reason := refused(v1alpha1.MailDomainSpec{Domain: domain}); reason != "" {
 		return errors.New(reason)
 	}
-	if len(i.selectors) > maxHosts {
-		return fmt.Errorf("--selector: %d selectors, want %d at most", len(i.selectors), maxHosts)
+	if len(i.selectors) > survey.MaxHosts {
+		return fmt.Errorf("--selector: %d selectors, want %d at most", len(i.selectors), survey.MaxHosts)
 	}
 	for n, s := range i.selectors {
-		if _, err := domainOf(keyName(s, domain)); err != nil {
+		if _, err := domainOf(survey.KeyName(s, domain)); err != nil {
 			return fmt.Errorf("--selector: %q is not a selector: letters, digits and hyphens, such as s1", s)
 		}
 		i.selectors[n] = strings.ToLower(s)
@@ -74,8 +75,8 @@ func (i *importer) run(ctx context.Context, argument string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, i.world.timeout)
 	defer cancel()
-	l := &look{world: &i.world, domain: domain, selectors: i.selectors}
-	l.gather(ctx)
+	l := i.world.look(domain, i.selectors, false)
+	l.Gather(ctx)
 	i.express(ctx, l)
 	if err := i.print(i.env.Stdout); err != nil {
 		return err
@@ -95,19 +96,19 @@ func (i *importer) leave(name, reason string) {
 
 // express fills the spec with what was seen.
 func (i *importer) express(ctx context.Context, l *look) {
-	domain := l.domain
+	domain := l.Domain
 	i.spec = v1alpha1.MailDomainSpec{Domain: domain, Mode: v1alpha1.ModeObserve}
-	if texts, ok := i.texts(ctx, l, domain, l.domainTexts); ok {
+	if texts, ok := i.texts(ctx, l, domain, l.DomainTexts); ok {
 		var reason string
 		i.spec.SPF, reason = expressSPF(domain, texts)
 		i.leave(domain, reason)
 	}
-	if texts, ok := i.texts(ctx, l, "_dmarc."+domain, l.dmarcTexts); ok {
+	if texts, ok := i.texts(ctx, l, "_dmarc."+domain, l.DMARCTexts); ok {
 		var reason string
 		i.spec.DMARC, reason = expressDMARC(domain, texts)
 		i.leave("_dmarc."+domain, reason)
 	}
-	if texts, ok := i.texts(ctx, l, "_smtp._tls."+domain, l.facts.TLSRPT); ok {
+	if texts, ok := i.texts(ctx, l, "_smtp._tls."+domain, l.Facts.TLSRPT); ok {
 		var reason string
 		i.spec.TLSRPT, reason = expressTLSRPT(domain, texts)
 		i.leave("_smtp._tls."+domain, reason)
@@ -124,10 +125,10 @@ func (i *importer) texts(ctx context.Context, l *look, name string, fact complia
 		i.leave(name, fact.Cause())
 		return nil, false
 	}
-	alias, err := l.resolver.Alias(ctx, name)
+	alias, err := l.Resolver.Alias(ctx, name)
 	switch {
 	case err != nil:
-		i.leave(name, causeOf(err))
+		i.leave(name, survey.CauseOf(err))
 	case alias != "" && len(texts) > 0:
 		i.leave(name, "it is an alias of "+alias+", and the API has none for this record")
 	case alias == "":
@@ -137,50 +138,50 @@ func (i *importer) texts(ctx context.Context, l *look, name string, fact complia
 }
 
 func (i *importer) policy(ctx context.Context, l *look) {
-	name := "_mta-sts." + l.domain
-	texts, ok := i.texts(ctx, l, name, l.facts.MTASTS)
+	name := "_mta-sts." + l.Domain
+	texts, ok := i.texts(ctx, l, name, l.Facts.MTASTS)
 	if !ok || len(texts) == 0 {
 		return
 	}
-	policy, known := l.facts.Policy.Get()
+	policy, known := l.Facts.Policy.Get()
 	switch {
 	case !known:
-		i.leave(name, "the policy can't be had: "+l.facts.Policy.Cause())
+		i.leave(name, "the policy can't be had: "+l.Facts.Policy.Cause())
 		return
 	case policy.Failure != "":
 		i.leave(name, "there is no policy: "+policy.Failure)
 		return
 	}
 	var reason string
-	i.spec.MTASTS, reason = expressMTASTS(l.domain, texts, policy.Body)
+	i.spec.MTASTS, reason = expressMTASTS(l.Domain, texts, policy.Body)
 	i.leave(name, reason)
 }
 
 func (i *importer) keys(ctx context.Context, l *look) {
-	selectors, named := l.facts.Selectors.Get()
+	selectors, named := l.Facts.Selectors.Get()
 	if !named {
-		switch exists, known := l.facts.KeysBelow.Get(); {
+		switch exists, known := l.Facts.KeysBelow.Get(); {
 		case !known:
-			i.leave("_domainkey."+l.domain, l.facts.KeysBelow.Cause())
+			i.leave("_domainkey."+l.Domain, l.Facts.KeysBelow.Cause())
 		case exists:
-			i.leave("_domainkey."+l.domain, "something may stand below, and DNS does not list it: name the selectors in use with --selector")
+			i.leave("_domainkey."+l.Domain, "something may stand below, and DNS does not list it: name the selectors in use with --selector")
 		}
 		return
 	}
 	var external []v1alpha1.ExternalSelector
 	for _, s := range selectors {
-		name := keyName(s.Name, l.domain)
+		name := survey.KeyName(s.Name, l.Domain)
 		texts, known := s.Texts.Get()
 		if !known {
 			i.leave(name, s.Texts.Cause())
 			continue
 		}
-		alias, err := l.resolver.Alias(ctx, name)
+		alias, err := l.Resolver.Alias(ctx, name)
 		if err != nil {
-			i.leave(name, causeOf(err))
+			i.leave(name, survey.CauseOf(err))
 			continue
 		}
-		e, reason := expressKey(l.domain, s.Name, texts, alias)
+		e, reason := expressKey(l.Domain, s.Name, texts, alias)
 		if e == nil && reason == "" {
 			reason = "no key stands there"
 		}

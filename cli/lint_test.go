@@ -225,3 +225,14 @@ func TestLintUsage(t *testing.T) {
 		t.Errorf("exit code %d, %q", code, stderr)
 	}
 }
+
+// A file with more objects than anybody applies at once is refused before each is judged.
+func TestLintTooMany(t *testing.T) {
+	one := "---\nkind: ConfigMap\n"
+	if list, err := readManifests(strings.NewReader(strings.Repeat(one, maxObjects))); err != nil || len(list) != maxObjects {
+		t.Errorf("%d objects, %v", len(list), err)
+	}
+	if _, err := readManifests(strings.NewReader(strings.Repeat(one, maxObjects+1))); err == nil || !strings.Contains(err.Error(), "divide it") {
+		t.Error(err)
+	}
+}

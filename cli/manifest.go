@@ -43,6 +43,9 @@ var manifestRules = lint.Table{
 // maxManifest bounds what is read of one file or of standard input.
 const maxManifest = 16 << 20
 
+// maxObjects bounds the objects in it: each is judged by all rules of its kind.
+const maxObjects = 10_000
+
 // manifest is one document of a file.
 type manifest struct {
 	object   unstructured.Unstructured
@@ -80,6 +83,9 @@ func readManifests(r io.Reader) (list []manifest, err error) {
 		case value != nil:
 			documents++
 			list = append(list, objects(value, documents)...)
+		}
+		if len(list) > maxObjects {
+			return nil, fmt.Errorf("more than %d objects: divide it", maxObjects)
 		}
 	}
 }

@@ -19,6 +19,7 @@ import (
 	ourdkim "github.com/maildomain/maildomain-operator/mailauth/dkim"
 	"github.com/maildomain/maildomain-operator/mailauth/dmarc"
 	"github.com/maildomain/maildomain-operator/mailauth/spf"
+	"github.com/maildomain/maildomain-operator/survey"
 )
 
 const (
@@ -282,7 +283,7 @@ func (m *messenger) signatures(ctx context.Context, content []byte, header mail.
 			s.Why = verified[i].Err.Error()
 		}
 		if syntax == nil {
-			if texts, err := m.world.resolver.LookupTXT(ctx, parsed.KeyName()); err == nil || isNotFound(err) {
+			if texts, err := m.world.resolver.LookupTXT(ctx, parsed.KeyName()); err == nil || survey.IsNotFound(err) {
 				for _, f := range ourdkim.Lint(ourdkim.Subject{Texts: texts, InUse: true}) {
 					s.Findings = append(s.Findings, findingOf(parsed.KeyName(), f))
 				}
@@ -303,7 +304,7 @@ func (m *messenger) signatures(ctx context.Context, content []byte, header mail.
 func (m *messenger) dmarc(ctx context.Context, r *MessageReport) {
 	found, err := dmarc.Discover(ctx, m.world.resolver, r.Author)
 	if err != nil {
-		r.SPF.Aligned, r.Outcome, r.Why = compliance.Unknown, compliance.Unknown, causeOf(err)
+		r.SPF.Aligned, r.Outcome, r.Why = compliance.Unknown, compliance.Unknown, survey.CauseOf(err)
 		for i := range r.DKIM {
 			r.DKIM[i].Aligned = compliance.Unknown
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/maildomain/maildomain-operator/mailauth/spf"
 	"github.com/maildomain/maildomain-operator/mailauth/tlsrpt"
 	"github.com/maildomain/maildomain-operator/records"
+	"github.com/maildomain/maildomain-operator/survey"
 )
 
 // wish is a MailDomain whose records are judged before they are published.
@@ -32,7 +33,7 @@ func (w *wish) add(field string, list []lint.Finding) {
 }
 
 func (w *wish) missing(err error) {
-	if cause := causeOf(err); !slices.Contains(w.unknown, cause) {
+	if cause := survey.CauseOf(err); !slices.Contains(w.unknown, cause) {
 		w.unknown = append(w.unknown, cause)
 	}
 }
@@ -78,12 +79,12 @@ func (w *wish) dkim(ctx context.Context) {
 			if w.world == nil {
 				continue
 			}
-			name := keyName(e.Selector, w.md.Spec.Domain)
+			name := survey.KeyName(e.Selector, w.md.Spec.Domain)
 			if e.CNAME != "" {
 				name = e.CNAME
 			}
 			var err error
-			if texts, err = w.world.resolver.LookupTXT(ctx, name); err != nil && !isNotFound(err) {
+			if texts, err = w.world.resolver.LookupTXT(ctx, name); err != nil && !survey.IsNotFound(err) {
 				w.missing(err)
 				continue
 			}
@@ -122,9 +123,8 @@ func (w *wish) dmarcOnline(ctx context.Context, record dmarc.Record, subject *dm
 		w.missing(err)
 		return
 	}
-	l := look{world: w.world}
 	for _, d := range subject.Destinations {
-		switch takes, err := l.takesMail(ctx, d.Host); {
+		switch takes, err := w.world.survey().TakesMail(ctx, d.Host); {
 		case err != nil:
 			w.missing(err)
 		case !takes:
@@ -142,7 +142,7 @@ func (w *wish) mtasts(ctx context.Context) {
 	live := []string{"mx." + w.md.Spec.Domain} // in place of the live ones, which are not asked for
 	if w.world != nil {
 		switch list, err := w.world.resolver.LookupMX(ctx, w.md.Spec.Domain); {
-		case isNotFound(err): // there are none to compare with
+		case survey.IsNotFound(err): // there are none to compare with
 		case err != nil:
 			w.missing(err)
 		default:

@@ -254,6 +254,9 @@ func TestControls(t *testing.T) {
 		{"mta-sts", Want{Modes: []string{"enforce"}}, func(f *Facts) { f.Policy = policyOf(mtasts.Enforce, "mx1.example.com") }, Fail, "does not name mx2.example.com"},
 		{"mta-sts", Want{Modes: []string{"enforce"}}, func(f *Facts) { f.Policy = Seen(Policy{Failure: "status 404 instead of 200"}) }, Fail, "404"},
 		{"mta-sts", Want{Modes: []string{"enforce"}}, func(f *Facts) { f.Policy = Seen(Policy{Body: "mode: enforce"}) }, Fail, "can't be read"},
+		{"mta-sts", Want{Modes: []string{"enforce"}}, func(f *Facts) {
+			f.Policy = Seen(Policy{Body: mtasts.Policy{Mode: mtasts.Enforce, MX: []string{"*.example.com"}}.String()})
+		}, Fail, "max_age 0"},
 		{"mta-sts", Want{Modes: []string{"enforce"}}, func(f *Facts) { f.Policy = Unseen[Policy](noAnswer) }, Unknown, noAnswer},
 		{"mta-sts", Want{Modes: []string{"enforce"}}, func(f *Facts) { f.MTASTS = Seen([]string{}) }, Fail, "0 MTA-STS records"},
 		{"mta-sts", Want{Modes: []string{"enforce"}}, func(f *Facts) { f.MTASTS = Seen([]string{"v=STSv1; id=1", "v=STSv1; id=2"}) }, Fail, "2 MTA-STS records"},

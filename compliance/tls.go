@@ -63,6 +63,8 @@ func served(f Facts, want Want) finding {
 		return fail("the policy: " + failure)
 	case !slices.Contains(want.Modes, string(policy.Mode)):
 		return fail(fmt.Sprintf("mode %s, want %s", policy.Mode, strings.Join(want.Modes, " or ")))
+	case policy.MaxAge <= 0:
+		return fail("max_age 0: no sender holds the policy")
 	}
 	return pass(fmt.Sprintf("mode %s for %d s", policy.Mode, int64(policy.MaxAge.Seconds())))
 }

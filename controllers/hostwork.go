@@ -108,7 +108,7 @@ func (j *hostJob) observe(s *scope) {
 	}
 	d := dnsprovider.DecideHost(dnsprovider.HostWish{Targets: j.targets, Adopt: adopt}, sets, owned)
 	for _, change := range d.Changes {
-		j.plan = append(j.plan, planned(change.Seen.Key, dnsprovider.Decision{Change: change})...)
+		j.plan = append(j.plan, records.Planned(change)...)
 	}
 	wanted := strings.Join(typed(j.targets), ", ")
 	switch {

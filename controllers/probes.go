@@ -6,6 +6,7 @@ import (
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
 	"github.com/maildomain/maildomain-operator/probe"
+	"github.com/maildomain/maildomain-operator/survey"
 )
 
 // What the operator sees of the world. Package probe has the real eyes; a simulation brings its own.
@@ -30,6 +31,13 @@ type ReplicaFetcher interface {
 type MXProber interface {
 	// Look returns what was seen last, and never waits; known is false before the first answer.
 	Look(host string) (seen probe.MXSeen, known bool)
+}
+
+// Surveyor knows how domains do by baselines, as survey.Watch does.
+type Surveyor interface {
+	// Look returns how the domain did last, and never waits; known is false before the first answer to
+	// the question. key says who asks.
+	Look(key string, q survey.Question) (seen survey.Verdicts, known bool)
 }
 
 // mxVerdicts are probe's verdicts in the words of the API.

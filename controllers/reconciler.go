@@ -30,7 +30,8 @@ type Reconciler struct {
 	Prober   Prober
 	Fetcher  PolicyFetcher
 	// MX knows what the hosts of MX records offer; nil: they are not probed.
-	MX MXProber
+	MX       MXProber
+	Surveyor Surveyor // needed where spec names baselines
 
 	// PolicyService is the Service, in the operator's own namespace, whose EndpointSlices name the
 	// replicas that serve policies; "": they are not asked one by one.
@@ -101,6 +102,7 @@ func (r *Reconciler) steps() []step {
 		{"write what is served", r.writeSite},
 		// Report.
 		{"judge what is served", r.judge},
+		{"judge by baselines", r.judgeCompliance},
 	}
 }
 

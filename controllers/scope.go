@@ -35,8 +35,9 @@ type scope struct {
 	blocked map[string]verdict // why a section's condition is not True, by condition type
 	events  []event
 	// findings are what lint says of the records that are served.
-	findings []v1alpha1.Finding
-	recheck  time.Duration // when to look again; 0: at the next resync
+	findings   []v1alpha1.Finding
+	compliance complianceState
+	recheck    time.Duration // when to look again; 0: at the next resync
 
 	ending *ending // nil: the MailDomain is to be made true
 }

@@ -39,6 +39,7 @@ func status(s *scope) v1alpha1.MailDomainStatus {
 		Records:            recordStatuses(old.Records, s.facts, s.now),
 		DKIM:               dkimStatus(s),
 		Findings:           s.findings[:min(len(s.findings), maxFindings)],
+		Compliance:         s.compliance.list,
 	}
 	if s.md.Spec.SPF != nil && s.spf.known {
 		lookups, voids := int32(s.spf.analysis.Lookups), int32(s.spf.analysis.Voids)
@@ -123,7 +124,7 @@ func conditions(s *scope) map[string]condition {
 		all[v1alpha1.ConditionDKIMReady] = c
 	}
 	if s.md.Spec.Compliance != nil {
-		all[v1alpha1.ConditionCompliant] = judged(verdict{v1alpha1.ReasonUnsupported, "spec.compliance: this version judges no baselines: leave it out"}, verdict{})
+		all[v1alpha1.ConditionCompliant] = s.compliance.condition(s.md.Spec.Compliance.Baselines)
 	}
 	return all
 }
@@ -169,7 +170,7 @@ func judged(why, good verdict) condition {
 
 // unknown reports whether the reason says that nothing is known.
 func unknown(reason string) bool {
-	return reason == v1alpha1.ReasonServersUnreachable || reason == v1alpha1.ReasonSPFTempError || reason == v1alpha1.ReasonInternalError
+	return reason == v1alpha1.ReasonServersUnreachable || reason == v1alpha1.ReasonSPFTempError || reason == v1alpha1.ReasonInternalError || reason == v1alpha1.ReasonComplianceUnknown
 }
 
 // progresses reports whether what the reason speaks of needs nobody's help.
@@ -177,7 +178,8 @@ func progresses(reason string) bool {
 	switch reason {
 	case v1alpha1.ReasonProgressing, v1alpha1.ReasonWaitingForPropagation, v1alpha1.ReasonRotating, v1alpha1.ReasonBasicsNotReady,
 		v1alpha1.ReasonUnknownOutcome, v1alpha1.ReasonConcurrentChange, v1alpha1.ReasonRateLimited, v1alpha1.ReasonUnreachable,
-		v1alpha1.ReasonServersUnreachable, v1alpha1.ReasonSPFTempError, v1alpha1.ReasonInternalError, v1alpha1.ReasonWithdrawing, v1alpha1.ReasonPolicyMismatch, v1alpha1.ReasonProbeUnavailable:
+		v1alpha1.ReasonServersUnreachable, v1alpha1.ReasonSPFTempError, v1alpha1.ReasonInternalError, v1alpha1.ReasonWithdrawing, v1alpha1.ReasonPolicyMismatch, v1alpha1.ReasonProbeUnavailable,
+		v1alpha1.ReasonComplianceUnknown:
 		return true
 	}
 	return false
@@ -190,7 +192,7 @@ func summarize(list *[]metav1.Condition, s *scope, found map[string]condition) {
 	for kind, c := range found {
 		if c.status != metav1.ConditionTrue {
 			names = append(names, kind)
-			moving = moving || progresses(c.verdict.reason)
+			moving = moving || progresses(c.verdict.reason) || kind == v1alpha1.ConditionCompliant && s.compliance.fresh
 		}
 	}
 	slices.Sort(names)

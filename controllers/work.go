@@ -100,7 +100,7 @@ func observe(s *scope, w wish, seen sight, f *fact) {
 		}
 	}
 	d := dnsprovider.Decide(w.slot.Slot, dnsprovider.Wish{Value: w.value, Adopt: adopt}, set, owned)
-	f.plan = planned(w.slot.Key, d)
+	f.plan = records.Planned(d.Change)
 	switch {
 	case d.Verb == dnsprovider.Conflict || d.Verb == dnsprovider.Blocked:
 		obstructed(w, d, set, f)
@@ -425,29 +425,4 @@ func obstructed(w wish, d dnsprovider.Decision, seen dnsprovider.RRset, f *fact)
 		texts = append(texts, fmt.Sprintf("%q", foreign))
 	}
 	f.verdict = verdict{v1alpha1.ReasonRecordConflict, fmt.Sprintf("%s: wanted %q, and %s stands there, which the operator did not write: remove it, or set spec.dns.conflictPolicy: Adopt", w.slot.Key, w.value, strings.Join(texts, " and "))}
-}
-
-// planned puts a decision into the words of status.
-func planned(key dnsprovider.Key, d dnsprovider.Decision) []v1alpha1.PlannedChange {
-	var plan []v1alpha1.PlannedChange
-	add, remove := d.Change.Add, d.Change.Remove
-	for len(add) > 0 || len(remove) > 0 {
-		step := v1alpha1.PlannedChange{Name: key.Name, Type: key.Type}
-		if len(add) > 0 {
-			step.New, add = add[0], add[1:]
-		}
-		if len(remove) > 0 {
-			step.Old, remove = remove[0].Value, remove[1:]
-		}
-		switch {
-		case step.Old == "":
-			step.Action = v1alpha1.PlanCreate
-		case step.New == "":
-			step.Action = v1alpha1.PlanRemove
-		default:
-			step.Action = v1alpha1.PlanChange
-		}
-		plan = append(plan, step)
-	}
-	return plan
 }

@@ -195,10 +195,14 @@ const (
 	// says until when. Beside MTASTSReady=True: spec has no mtaSTS any more, and mode none is served.
 	ReasonWithdrawing = "Withdrawing"
 
-	// ReasonCompliant: every control of the baseline passes. Nothing to do.
+	// ReasonCompliant: every control of every baseline passes or does not apply. Nothing to do.
 	ReasonCompliant = "Compliant"
-	// ReasonNotCompliant: a control fails; the message names it.
+	// ReasonNotCompliant: the controls that the message names fail, by what DNS and HTTPS show. Repair
+	// what was seen; after a change it is looked at again, as caches of resolvers allow.
 	ReasonNotCompliant = "NotCompliant"
+	// ReasonComplianceUnknown: nothing is known to fail, and the controls that the message names could not
+	// be judged, which is no pass. Repair the cause that is named; it is tried again.
+	ReasonComplianceUnknown = "ComplianceUnknown"
 
 	// ReasonNotPermitted: the operator's own account may not do what it must in the cluster. Grant what
 	// the message names.
@@ -326,6 +330,7 @@ func Reasons() []string {
 		ReasonWithdrawing,
 		ReasonCompliant,
 		ReasonNotCompliant,
+		ReasonComplianceUnknown,
 		ReasonNotPermitted,
 		ReasonSectionsNotReady,
 		ReasonUnsupported,

@@ -1,4 +1,4 @@
-package cli
+package survey
 
 import (
 	"net/netip"
@@ -31,7 +31,7 @@ func TestTLSOf(t *testing.T) {
 			addr := netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)}), 25)
 			a.Results = append(a.Results, probe.MXResult{Addr: addr, Outcome: o, Detail: string(o)})
 		}
-		fact := tlsOf(a)
+		fact := TLSOf(a)
 		got, known := fact.Get()
 		if known != c.known || got.Offered != c.offered || got.OK != c.ok || known && !got.OK && got.Failure == "" || !known && fact.Cause() == "" {
 			t.Errorf("%s: known %v, %+v (%s)", name, known, got, fact.Cause())

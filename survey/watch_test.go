@@ -1,0 +1,195 @@
+package survey
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/maildomain/maildomain-operator/compliance"
+)
+
+// watchedDomains is a watch over domains whose outcome the test says.
+type watchedDomains struct {
+	*Watch
+	mu      sync.Mutex
+	outcome compliance.Outcome
+	asked   map[string]int
+}
+
+// watching has a watch run until the test ends, in a bubble in which time goes on by itself.
+func watching(t *testing.T) *watchedDomains {
+	w := &watchedDomains{outcome: compliance.Pass, asked: map[string]int{}}
+	w.Watch = NewWatch(2, World{}, time.Now)
+	w.ask = func(_ context.Context, q Question) []compliance.Result {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.asked[q.Domain]++
+		return []compliance.Result{{Baseline: "B", Outcome: w.outcome, Verdicts: []compliance.Verdict{{Control: "C", Outcome: w.outcome}}}}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = w.Start(ctx) }()
+	t.Cleanup(func() { cancel(); <-ended })
+	return w
+}
+
+func (w *watchedDomains) answer(o compliance.Outcome) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.outcome = o
+}
+
+func (w *watchedDomains) count() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := 0
+	for count := range maps.Values(w.asked) {
+		n += count
+	}
+	return n
+}
+
+// pass looks as a controller does: every minute for so long.
+func (w *watchedDomains) pass(q Question, long time.Duration) (seen Verdicts, known bool) {
+	for end := time.Now().Add(long); time.Now().Before(end); {
+		w.Look("one", q)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+	}
+	return w.Look("one", q)
+}
+
+// Nobody waits in Look, a domain that passes is surveyed daily, and one that was changed at once.
+func TestWatchIsQuietAndSoonWhereItMatters(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := watching(t)
+		q := Question{Domain: "example.com", Baselines: []string{"B"}, Version: "1"}
+		if seen, known := w.Look("one", q); known || !seen.Again.After(time.Now()) {
+			t.Errorf("before the first survey: %+v, known %v", seen, known)
+		}
+		synctest.Wait()
+		if seen, known := w.Look("one", q); !known || seen.Results[0].Outcome != compliance.Pass || seen.Again.Sub(seen.At) < daily {
+			t.Errorf("after it: %+v, known %v", seen, known)
+		}
+		w.pass(q, 10*daily)
+		if n := w.count(); n < 8 || n > 10 {
+			t.Errorf("%d surveys in ten days, want one a day at the most", n)
+		}
+		before := w.count()
+		q.Version = "2"
+		if _, known := w.Look("one", q); known {
+			t.Error("what was seen before a change is told as if it were what stands after it")
+		}
+		synctest.Wait()
+		if _, known := w.Look("one", q); !known || w.count() != before+1 {
+			t.Errorf("a change of ours was followed by %d surveys, want one", w.count()-before)
+		}
+	})
+}
+
+// What fails is looked at again soon, and then less and less often.
+func TestWatchBacksOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := watching(t)
+		w.answer(compliance.Fail)
+		q := Question{Domain: "example.com", Baselines: []string{"B"}}
+		w.pass(q, 5*time.Minute)
+		if n := w.count(); n < 2 || n > 4 {
+			t.Errorf("%d surveys in the first minutes", n)
+		}
+		w.pass(q, daily)
+		if n := w.count(); n < 9 || n > 13 {
+			t.Errorf("%d surveys in the first day", n)
+		}
+		before := w.count()
+		w.pass(q, 10*daily)
+		if n := w.count() - before; n > 11 {
+			t.Errorf("%d surveys in ten days of failing", n)
+		}
+		w.answer(compliance.Pass)
+		if seen, _ := w.pass(q, 2*daily); seen.Results[0].Outcome != compliance.Pass {
+			t.Error("what was mended is not seen")
+		}
+	})
+}
+
+// One lost answer is no news; two are: nothing that can't be found out goes on passing.
+func TestWatchBelievesTheSecondUnknown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := watching(t)
+		q := Question{Domain: "example.com", Baselines: []string{"B"}}
+		w.pass(q, time.Minute)
+		outcome := func(after time.Duration) compliance.Outcome {
+			seen, _ := w.pass(q, after)
+			return seen.Results[0].Outcome
+		}
+		w.answer(compliance.Unknown)
+		for got := outcome(0); w.count() < 2; got = outcome(time.Minute) {
+			if got != compliance.Pass {
+				t.Fatal("it was not asked again, and is told otherwise")
+			}
+		}
+		if got := outcome(0); got != compliance.Pass {
+			t.Errorf("one lost answer makes %s of a pass", got)
+		}
+		if got := outcome(3 * time.Minute); got != compliance.Unknown {
+			t.Errorf("after the second it is still %s", got)
+		}
+		w.answer(compliance.Pass)
+		if got := outcome(10 * time.Minute); got != compliance.Pass {
+			t.Errorf("when DNS answers again it is %s", got)
+		}
+	})
+}
+
+// A watch holds no more than its limit, and forgets who was not looked for.
+func TestWatchIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := watching(t)
+		w.limit = 3
+		for i := range 10 {
+			w.Look(fmt.Sprint(i), Question{Domain: fmt.Sprintf("%d.example", i), Baselines: []string{"B"}})
+		}
+		synctest.Wait()
+		if got := w.recent.Len(); got != 3 || len(w.domains) != 3 || w.queue.Len() != 0 {
+			t.Errorf("%d remembered, %d known, %d queued", got, len(w.domains), w.queue.Len())
+		}
+	})
+}
+
+func TestPassesAndLessKnown(t *testing.T) {
+	of := func(outcomes ...compliance.Outcome) []compliance.Result {
+		r := compliance.Result{Outcome: compliance.Pass}
+		for _, o := range outcomes {
+			r.Verdicts = append(r.Verdicts, compliance.Verdict{Outcome: o})
+			if o != compliance.Pass {
+				r.Outcome = o
+			}
+		}
+		return []compliance.Result{r}
+	}
+	for _, c := range []struct {
+		before, now []compliance.Result
+		less        bool
+	}{
+		{nil, of(compliance.Unknown), false},
+		{of(compliance.Unknown), of(compliance.Unknown), false},
+		{of(compliance.Pass, compliance.Pass), of(compliance.Pass, compliance.Unknown), true},
+		{of(compliance.Fail), of(compliance.Unknown), true},
+		{of(compliance.Pass), of(compliance.Fail), false},
+	} {
+		if got := lessKnown(c.before, c.now); got != c.less {
+			t.Errorf("%v then %v: %v", c.before, c.now, got)
+		}
+	}
+	if !passes(of(compliance.Pass)) || !passes(of(compliance.NotApplicable)) || passes(of(compliance.Fail)) || passes(of(compliance.Unknown)) {
+		t.Error("only what passes or does not apply passes")
+	}
+	if (Question{Selectors: []string{}}).same(Question{}) {
+		t.Error("no selector is another question than none that anybody knows")
+	}
+}

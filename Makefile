@@ -105,7 +105,7 @@ verify-modules:
 
 .PHONY: bench
 bench: ## Run the benchmarks; docs/benchmarks.md has figures (BENCH=BenchmarkParse for a part)
-	go test -run '^$$' -bench '$(BENCH)' -benchmem ./mailauth/... ./mtastsserver/...
+	go test -run '^$$' -bench '$(BENCH)' -benchmem ./mailauth/... ./mtastsserver/... ./metrics
 	go test -run '^$$' -bench '$(BENCH)' ./test/serving
 
 .PHONY: fuzz

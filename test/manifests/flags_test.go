@@ -121,13 +121,22 @@ func TestFlagsOfTheCommands(t *testing.T) {
 // renderPlain renders config/install as its comment says for plain mode.
 func renderPlain(t *testing.T) rendered {
 	t.Helper()
+	return renderInstall(t, "# components: [../plain]", "components: [../plain]")
+}
+
+// renderInstall renders a copy of config/install in which some text was replaced, pair by pair, as a user does.
+func renderInstall(t *testing.T, replace ...string) rendered {
+	t.Helper()
 	content, err := os.ReadFile(filepath.Join(envtest.Root(), "config", "install", "kustomization.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := strings.Replace(string(content), "# components:", "components:", 1)
-	if text == string(content) {
-		t.Fatal("config/install does not say how plain mode is chosen")
+	text := string(content)
+	for pair := range slices.Chunk(replace, 2) {
+		if strings.Count(text, pair[0]) != 1 {
+			t.Fatalf("config/install does not say %q", pair[0])
+		}
+		text = strings.Replace(text, pair[0], pair[1], 1)
 	}
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	if err != nil {

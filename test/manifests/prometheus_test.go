@@ -6,6 +6,7 @@ import (
 
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 )
 
@@ -65,6 +66,50 @@ func TestDashboardConfigMap(t *testing.T) {
 	for _, o := range r.objects {
 		if o.GetNamespace() != namespace || o.GetLabels()["app.kubernetes.io/instance"] != "maildomain" {
 			t.Errorf("%s %s: namespace %s, labels %v", o.GetKind(), o.GetName(), o.GetNamespace(), o.GetLabels())
+		}
+	}
+}
+
+// With the component the manager serves the certificate of the Secret that the sample has issued, and Prometheus verifies it by the name
+// that stands in it.
+func TestMetricsCertificateComponent(t *testing.T) {
+	for _, installation := range []string{"default", "mta-sts"} {
+		t.Run(installation, func(t *testing.T) {
+			checkMetricsCertificate(t, renderInstall(t, "- ../default", "- ../"+installation,
+				"# - ../prometheus", "- ../prometheus", "# components: [../metrics-certificate]", "components: [../metrics-certificate]"))
+		})
+	}
+}
+
+func checkMetricsCertificate(t *testing.T, r rendered) {
+	t.Helper()
+	monitor := one[monitoringv1.ServiceMonitor](r, "ServiceMonitor", "maildomain")
+	tls := monitor.Spec.Endpoints[0].TLSConfig
+	if tls == nil || tls.InsecureSkipVerify != nil || tls.CA.Secret == nil || tls.ServerName == nil {
+		t.Fatalf("tlsConfig %+v", tls)
+	}
+	issued := readAll(t, "config/samples/metrics/*.yaml")[0]
+	secret, _, err := unstructured.NestedString(issued.Object, "spec", "secretName")
+	must(t, err)
+	hosts, _, err := unstructured.NestedStringSlice(issued.Object, "spec", "dnsNames")
+	must(t, err)
+	service := one[corev1.Service](r, "Service", "maildomain-metrics")
+	if want := service.Name + "." + service.Namespace + ".svc"; *tls.ServerName != want || !slices.Equal(hosts, []string{want}) {
+		t.Errorf("verified as %s, issued for %q, want %s", *tls.ServerName, hosts, want)
+	}
+	if tls.CA.Secret.Name != secret || issued.GetNamespace() != namespace {
+		t.Errorf("the authority of %s, the certificate in %s/%s", tls.CA.Secret.Name, issued.GetNamespace(), secret)
+	}
+	for _, p := range pods(r) {
+		checkArguments(t, p)
+		v := volume(p, "metrics-certificate")
+		dir := argumentsOf(t, p.other)["metrics-cert-dir"]
+		mounted := slices.ContainsFunc(p.other.VolumeMounts, func(m corev1.VolumeMount) bool { return m.Name == v.Name && m.MountPath == dir && m.ReadOnly })
+		if v.Secret == nil || v.Secret.SecretName != secret || !mounted {
+			t.Errorf("%s: volume %+v, --metrics-cert-dir=%s, mounts %+v", p.deployment.Name, v, dir, p.other.VolumeMounts)
+		}
+		if p.sidecar != nil {
+			checkSidecar(t, p) // which has nothing of it
 		}
 	}
 }

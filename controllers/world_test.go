@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -38,7 +37,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	log.SetLogger(logr.Discard())
+	log.SetLogger(everything.logger())
 	os.Exit(envtest.Main(m))
 }
 
@@ -60,6 +59,7 @@ type world struct {
 	roots     *x509.CertPool
 	fetchPort uint16
 	events    *events.FakeRecorder
+	secrecy   secrecy
 
 	effects  []string // every write, in order: to the API server and to DNS
 	provider int      // every call to the DNS provider, reads included
@@ -112,7 +112,11 @@ func newWorld(t *testing.T) *world {
 	w.certificate()
 	w.servePolicies()
 	w.restart()
-	t.Cleanup(func() { w.reasonsAreListed(t) })
+	logged := everything.len()
+	t.Cleanup(func() {
+		w.reasonsAreListed(t)
+		w.secrecy.read(t, "the log", everything.since(logged))
+	})
 	return w
 }
 
@@ -140,23 +144,27 @@ func (w *world) restart() {
 	resolver := probe.NewResolver([]string{w.dns.Addr()}, 10*time.Second)
 	counting := interceptor.NewClient(w.api.(client.WithWatch), interceptor.Funcs{
 		Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
+			w.secrecy.stored(w.t, o)
 			return w.effect(fmt.Sprintf("create %T %s", o, o.GetName()), func() error { return c.Create(ctx, o, opts...) })
 		},
 		Update: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.UpdateOption) error {
+			w.secrecy.stored(w.t, o)
 			return w.effect(fmt.Sprintf("update %T %s", o, o.GetName()), func() error { return c.Update(ctx, o, opts...) })
 		},
 		Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
+			w.secrecy.stored(w.t, o)
 			return w.effect(fmt.Sprintf("patch %T %s", o, o.GetName()), func() error { return c.Patch(ctx, o, p, opts...) })
 		},
 		Delete: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.DeleteOption) error {
 			return w.effect(fmt.Sprintf("delete %T %s", o, o.GetName()), func() error { return c.Delete(ctx, o, opts...) })
 		},
 		SubResourcePatch: func(ctx context.Context, c client.Client, sub string, o client.Object, p client.Patch, opts ...client.SubResourcePatchOption) error {
+			w.secrecy.stored(w.t, o)
 			return w.effect("patch "+sub, func() error { return c.SubResource(sub).Patch(ctx, o, p, opts...) })
 		},
 	})
 	w.r = &Reconciler{
-		Client: counting, Reader: w.api, Clock: w.clock, Events: w.events,
+		Client: counting, Reader: w.api, Clock: w.clock, Events: recorder{w.events, w},
 		Resolver:  resolver,
 		Prober:    probe.NewProber(probe.Options{Resolver: resolver, Port: w.dns.AddrPort().Port(), Timeout: 10 * time.Second, AllowPrivate: loopback}),
 		Fetcher:   &probe.PolicyFetcher{Resolver: resolver, Roots: w.roots, Port: w.fetchPort, Timeout: 10 * time.Second, AllowPrivate: loopback},
@@ -354,6 +362,9 @@ func (w *world) pass(name string) (died bool) {
 // try makes one pass of the reconciler alone, which may end in an error.
 func (w *world) try(name string) error {
 	_, err := w.r.Reconcile(w.t.Context(), ctrl.Request{NamespacedName: types.NamespacedName{Namespace: w.namespace, Name: name}})
+	if err != nil {
+		w.secrecy.read(w.t, "an error", err.Error())
+	}
 	return err
 }
 

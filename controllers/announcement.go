@@ -169,7 +169,7 @@ func (a announcement) serve(next mtasts.Policy, why verdict) mtasts.Policy {
 // policy in force next has kept what is needed.
 func (a announcement) stricter(next mtasts.Policy) bool {
 	if a.entering() {
-		return next.Mode != mtasts.None
+		return next.Mode == mtasts.Enforce // the others release those who have got it
 	}
 	before := a.inForce()
 	return before.Mode != mtasts.Enforce && next.Mode != mtasts.None && next.String() != before.String()

@@ -124,6 +124,7 @@ func TestTheGatesHoldWhatIsNotOut(t *testing.T) {
 		"out":                    {announcement{told: told(p)}, ""},
 		"not out":                {announcement{told: told(p), pending: true}, v1alpha1.ReasonMXNotCovered},
 		"not out, after another": {announcement{told: told(p, open), pending: true}, ""},
+		"back to testing":        {announcement{told: told(p, ledger.HeldPolicy{Policy: policy(mtasts.Testing, "a.example").String()}), pending: true, wanted: policy(mtasts.Testing, "a.example")}, ""},
 		"a release, not out":     {announcement{told: told(policy(mtasts.Testing, "a.example"), open), pending: true, wanted: policy(mtasts.None, "a.example")}, ""},
 	} {
 		a := c.a

@@ -64,7 +64,7 @@ func (r *Reconciler) advancePolicy(ctx context.Context, s *scope, slot records.S
 	}
 	s.mtasts.early = s.tooEarly(why, serve)
 	if s.book.MTASTS != nil {
-		a.told = *s.book.MTASTS
+		a.told, a.pending = *s.book.MTASTS, r.pending(ctx, s, slot)
 	}
 	s.mtasts.live, s.mtasts.unknown = a.mxStatus(next), a.those(v1alpha1.VerdictUnknown)
 	s.mtasts.noteThat(kept)

@@ -69,14 +69,33 @@ func (a announcement) entering() bool {
 func (a announcement) next() (next mtasts.Policy, kept string) {
 	next, dropped := a.wanted, a.dropped()
 	if len(dropped) == 0 {
-		return next, ""
+		return a.asInForce(next), ""
 	}
 	why, unsure := a.needed(dropped)
 	if why == "" || unsure && a.served == next.String() {
 		return next, "" // what is served without them stays as it is (Law 2), see gateSure
 	}
 	next.MX = append(slices.Clone(next.MX), dropped...)
-	return next, fmt.Sprintf("mx: %s stays in the policy %s", strings.Join(dropped, ", "), why)
+	return a.asInForce(next), fmt.Sprintf("mx: %s stays in the policy %s", strings.Join(dropped, ", "), why)
+}
+
+// asInForce is the policy in force, if p says the same in another order: that is nothing to announce (Law 10).
+func (a announcement) asInForce(p mtasts.Policy) mtasts.Policy {
+	before := a.inForce()
+	if p.Mode == before.Mode && p.MaxAge == before.MaxAge && slices.Equal(lines(p), lines(before)) {
+		return before
+	}
+	return p
+}
+
+// lines are those that name hosts, in an order of their own.
+func lines(p mtasts.Policy) []string {
+	var list []string
+	for _, line := range p.MX {
+		list = append(list, strings.ToLower(line))
+	}
+	slices.Sort(list)
+	return list
 }
 
 // dropped are the lines of the policy in force, with mode enforce, that spec does not want any more.
@@ -169,7 +188,7 @@ func (a announcement) serve(next mtasts.Policy, why verdict) mtasts.Policy {
 // policy in force next has kept what is needed.
 func (a announcement) stricter(next mtasts.Policy) bool {
 	if a.entering() {
-		return next.Mode != mtasts.None
+		return next.Mode == mtasts.Enforce // the others release those who have got it
 	}
 	before := a.inForce()
 	return before.Mode != mtasts.Enforce && next.Mode != mtasts.None && next.String() != before.String()

@@ -109,7 +109,7 @@ func turned(c ledger.MTASTS, p mtasts.Policy) ledger.MTASTS {
 
 // returned reports whether the policy that is served now was served before, as far as is known, and
 // something else between: a replica that serves it may be one that does so no more for a while.
-func returned(c ledger.MTASTS) bool { return c.Again || c.Policy == "" && c.Astray }
+func returned(c ledger.MTASTS) bool { return c.Astray && (c.Again || c.Policy == "") }
 
 // nextID is an id under which nobody can hold anything but p. A policy is served before it is announced, so
 // senders may have got it under the id before, and they keep it for as long as they see that one again (RFC 8461

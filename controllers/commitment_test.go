@@ -208,6 +208,9 @@ func TestANewHolderTakesOverWhatIsAnnounced(t *testing.T) {
 		if len(c.Held) == 0 || c.Held[0].Policy != year.String() || !c.Held[0].Until.IsZero() {
 			t.Fatalf("%s: took over %+v", next.Mode, c)
 		}
+		if id := old.book.MTASTS.ID; s.lastID() != id || c.ID != id || announced(c, year, noon).ID == id {
+			t.Errorf("%s: the id %s is out, and the new holder goes by %q", next.Mode, id, s.lastID())
+		}
 		s.commit(c)
 		s.mtasts.serve = &next
 		if got := siteData(s); got[siteAnnounced] != year.String() {

@@ -86,11 +86,8 @@ func (r *Reconciler) gatherExternal(ctx context.Context, s *scope, slot records.
 	x := external{spec: s.md.Spec.MTASTS, live: a.live, known: a.known, unusable: a.unusable}
 	body, _ := s.site.served()
 	own := ownPolicy{body: body, at: r.ownAddresses(ctx, s)}
-	if p, err := mtasts.ParsePolicy(body); err == nil {
-		own.record = mtasts.Record{ID: p.ID()}.String() // also that of a holder of the domain before this one
-	}
-	if told := s.book.MTASTS; told != nil && told.ID != "" {
-		own.record = mtasts.Record{ID: told.ID}.String()
+	if id := s.lastID(); id != "" {
+		own.record = mtasts.Record{ID: id}.String() // also that of a holder of the domain before this one
 	}
 	answer, err := r.Fetcher.Fetch(ctx, s.md.Spec.Domain)
 	x.served = servedBy(s.md.Spec.Domain, answer, err, own)

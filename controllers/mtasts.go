@@ -64,7 +64,7 @@ func (r *Reconciler) advancePolicy(ctx context.Context, s *scope, slot records.S
 	}
 	s.mtasts.early = s.tooEarly(why, serve)
 	if s.book.MTASTS != nil {
-		a.told = *s.book.MTASTS
+		a.told, a.pending = *s.book.MTASTS, r.pending(ctx, s, slot)
 	}
 	s.mtasts.live, s.mtasts.unknown = a.mxStatus(next), a.those(v1alpha1.VerdictUnknown)
 	s.mtasts.noteThat(kept)
@@ -100,7 +100,7 @@ func (s *scope) hasPolicy(slot records.Slot) bool {
 // commitment is what the ledger says, and what is served meanwhile by whomever: a new holder of
 // the domain takes over what senders got from the one before.
 func (s *scope) commitment() ledger.MTASTS {
-	c := ledger.MTASTS{ID: s.book.PolicyID}
+	c := ledger.MTASTS{ID: s.lastID()}
 	if s.book.MTASTS != nil {
 		c = *s.book.MTASTS
 	}
@@ -118,6 +118,15 @@ func (s *scope) commitment() ledger.MTASTS {
 		c.Until = until
 	}
 	return c
+}
+
+// lastID is the id that was announced last: by this holder of the domain or, before it has announced any, by the one
+// before. "" is none.
+func (s *scope) lastID() string {
+	if told := s.book.MTASTS; told != nil && told.ID != "" {
+		return told.ID
+	}
+	return cmp.Or(s.site.id(), s.book.PolicyID)
 }
 
 // commit has the commitment stored, before the site is written (Law 5).

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
+	"github.com/maildomain/maildomain-operator/mailauth/mtasts"
 	"github.com/maildomain/maildomain-operator/records"
 	"github.com/maildomain/maildomain-operator/test/certificate"
 )
@@ -156,5 +157,62 @@ func TestAWithdrawalThatMayNotBeAnnouncedIsNotPolled(t *testing.T) {
 	w.must(err)
 	if result.RequeueAfter <= w.r.Poll {
 		t.Errorf("looks again after %s", result.RequeueAfter)
+	}
+}
+
+// A policy whose host never had an address was fetched by nobody, and its end needs no address either.
+func TestAWithdrawalOfWhatWasNeverAnnouncedNeedsNoAddress(t *testing.T) {
+	w := newWorld(t)
+	w.must(w.dns.Set("mta-sts.example.com", "A"))
+	w.apply("example-com", v1alpha1.MailDomainSpec{Domain: "example.com", DNS: spec().DNS, MTASTS: spec().MTASTS})
+	w.until("example-com", "without an address", hasReason(v1alpha1.ConditionMTASTSReady, v1alpha1.ReasonAddressPending))
+	w.edit("example-com", func(md *v1alpha1.MailDomain) { md.Spec.MTASTS = nil })
+	w.until("example-com", "withdrawing", func(md *v1alpha1.MailDomain) bool {
+		return isReady(md) && md.Status.MTASTS != nil && md.Status.MTASTS.CommitmentEnds != nil
+	})
+	w.settles("example-com")
+	w.clock.SetTime(w.get("example-com").Status.MTASTS.CommitmentEnds.Time)
+	w.until("example-com", "gone", func(md *v1alpha1.MailDomain) bool {
+		return md.Status.MTASTS == nil && len(w.sites(w.snapshot.Dir)) == 0
+	})
+}
+
+// An id that was decided, and that the provider did not write, is not written any more while something else is served: it
+// could be fetched under that id.
+func TestAnIDThatDidNotGetOutIsHeld(t *testing.T) {
+	w := newWorld(t)
+	w.apply("example-com", v1alpha1.MailDomainSpec{Domain: "example.com", DNS: spec().DNS, MTASTS: spec().MTASTS})
+	w.until("example-com", "ready", isReady)
+	first := w.announcedPolicy()
+	age := func(d time.Duration) {
+		w.edit("example-com", func(md *v1alpha1.MailDomain) { md.Spec.MTASTS.MaxAge = &metav1.Duration{Duration: d} })
+	}
+	stands := func(when string) {
+		t.Helper()
+		if got := w.dns.TXT("_mta-sts.example.com"); !slices.Equal(got, []string{mtasts.Record{ID: first.ID}.String()}) {
+			t.Fatalf("%s: %q", when, got)
+		}
+	}
+	w.lies = true
+	age(200 * time.Hour)
+	w.until("example-com", "decided", func(*v1alpha1.MailDomain) bool { return w.announcedPolicy().ID != first.ID })
+	lost := w.announcedPolicy().ID
+	stands("the provider does nothing")
+
+	age(300 * time.Hour)
+	w.must(w.dns.Set("mta-sts.example.com", "A")) // what is served next is not proven
+	w.pass("example-com")
+	w.lies = false
+	for range 3 {
+		w.forward(time.Minute)
+		w.pass("example-com")
+		stands("another policy is served")
+	}
+	w.settles("example-com")
+	stands("at rest")
+	w.must(w.dns.Set("mta-sts.example.com", "A", "127.0.0.1"))
+	w.until("example-com", "ready", func(md *v1alpha1.MailDomain) bool { return isReady(md) && w.isAnnounced(md) })
+	if got := w.announcedPolicy().ID; got == lost || got == first.ID {
+		t.Errorf("the id %s is announced, under which something else was served", got)
 	}
 }

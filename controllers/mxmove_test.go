@@ -127,6 +127,27 @@ func TestMailAtRisk(t *testing.T) {
 	w.until("example-com", "mended", func(md *v1alpha1.MailDomain) bool { return isReady(md) && w.isAnnounced(md) })
 }
 
+// Mail is at risk until the id of the wider policy is out, in each pass: also in the one that decides it.
+func TestMailStaysAtRiskUntilTheIDIsOut(t *testing.T) {
+	w := newWorld(t)
+	w.apply("example-com", v1alpha1.MailDomainSpec{Domain: "example.com", DNS: spec().DNS, MTASTS: spec().MTASTS})
+	w.until("example-com", "ready", isReady)
+	first := w.announcedPolicy().ID
+	w.must(w.dns.Set("example.com", "MX", "10 mx1.example.com.", "20 mx3.example.com."))
+	w.pass("example-com")
+	atRisk := hasReason(v1alpha1.ConditionMTASTSReady, v1alpha1.ReasonMailAtRisk)
+	w.lies = true
+	w.edit("example-com", func(md *v1alpha1.MailDomain) { md.Spec.MTASTS.MX = append(md.Spec.MTASTS.MX, "mx3.example.com") })
+	w.until("example-com", "decided", func(md *v1alpha1.MailDomain) bool {
+		if !atRisk(md) {
+			t.Fatalf("senders go by the policy before, and the condition says:\n%s", describe(md))
+		}
+		return w.announcedPolicy().ID != first
+	})
+	w.lies = false
+	w.until("example-com", "mended", func(md *v1alpha1.MailDomain) bool { return isReady(md) && w.isAnnounced(md) })
+}
+
 // What a probe sees of the MX hosts holds up the way into mode enforce, for a day where it sees nothing,
 // and never weakens a policy in force.
 func TestSTARTTLSHoldsTheWayIntoEnforce(t *testing.T) {

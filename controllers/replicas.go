@@ -61,7 +61,7 @@ func unsettledReplicas(s *scope, policy mtasts.Policy) verdict {
 		return verdict{v1alpha1.ReasonPolicyMismatch, "the replicas are told of the policy only now: waiting for them to serve it"}
 	}
 	told, until := s.book.MTASTS, s.site.since().Add(settles)
-	if told == nil || !told.Astray || !returned(*told) || !s.now.Before(until) {
+	if told == nil || !returned(*told) || !s.now.Before(until) {
 		return verdict{}
 	}
 	s.again(until.Sub(s.now))

@@ -31,6 +31,8 @@ const (
 	// siteAnnounced is the policy that is announced, where that is not the one that is served: senders
 	// hold it, and renew it while they see its id.
 	siteAnnounced = "announced"
+	// siteID is the id that was announced last, by whomever: no later one is the same.
+	siteID = "id"
 	// The Secret with the certificate: that of the holder who had the policy served.
 	siteNamespace = "namespace"
 	siteTLSSecret = "tlsSecret"
@@ -71,6 +73,14 @@ func (s site) announced() string {
 		return ""
 	}
 	return s.config.Data[siteAnnounced]
+}
+
+// id is the one that was announced last; "" is none.
+func (s site) id() string {
+	if s.config == nil {
+		return ""
+	}
+	return s.config.Data[siteID]
 }
 
 // namesake reports whether the holder is another of the same name: its ledger is not the one that
@@ -174,8 +184,15 @@ func siteData(s *scope) map[string]string {
 		maps.Copy(data, s.site.config.Data)
 	}
 	data[siteHolder], data[siteDomain], data[siteProof] = ownerOf(s.md), s.md.Spec.Domain, proofHash(s.book.Proof)
+	if id := s.lastID(); id != "" {
+		data[siteID] = id
+	}
 	if s.mtasts.ended {
-		return map[string]string{siteHolder: data[siteHolder], siteDomain: data[siteDomain], siteProof: data[siteProof], siteWithdrawn: "true"}
+		for _, key := range []string{sitePolicy, siteSince, siteAnnounced, siteNamespace, siteTLSSecret, siteUntil} {
+			delete(data, key)
+		}
+		data[siteWithdrawn] = "true"
+		return data
 	}
 	told := s.book.MTASTS
 	if told == nil {

@@ -307,15 +307,17 @@ func mtastsStatus(s *scope) *v1alpha1.MTASTSStatus {
 		m.SafeToMoveMXAfter = stamp(x.movable(told, s.book.ThirdParty, s.now))
 		return m
 	}
-	if told == nil || told.Policy == "" {
-		if len(m.MX) == 0 {
-			return nil
+	switch {
+	case told != nil && told.Policy != "":
+		m.PolicyID = told.ID
+		if policy, err := mtasts.ParsePolicy(told.Policy); err == nil {
+			m.Mode = v1alpha1.MTASTSMode(policy.Mode)
 		}
+	case told != nil && s.mtasts.withdrawing: // of what was never announced, but may be held
+	case len(m.MX) == 0:
+		return nil
+	default:
 		return m
-	}
-	m.PolicyID = told.ID
-	if policy, err := mtasts.ParsePolicy(told.Policy); err == nil {
-		m.Mode = v1alpha1.MTASTSMode(policy.Mode)
 	}
 	if s.md.Spec.MTASTS == nil && s.dropped(sectionMTASTS) && closing(*told) {
 		m.CommitmentEnds = stamp(ends(*told))

@@ -30,7 +30,7 @@ func (r *Reconciler) withdrawPolicy(ctx context.Context, s *scope, slot records.
 	c = offer(c, none)
 	s.commit(c)
 	why := r.proof(ctx, s, none)
-	if body, _ := s.site.served(); s.ending != nil && body == none.String() && why.bad() {
+	if body, _ := s.site.served(); (s.ending != nil || c.Policy == "") && body == none.String() && why.bad() {
 		if _, err := r.Fetcher.Fetch(ctx, s.md.Spec.Domain); isNotFound(err) {
 			why = verdict{} // the host has no address any more, and no earlier policy waits behind it
 		}

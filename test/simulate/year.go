@@ -250,7 +250,7 @@ func (y *year) fulfilled() bool {
 	md := get(y.w.cluster, object, &v1alpha1.MailDomain{})
 	p, ok := y.announced()
 	return ok && md.Status.ObservedGeneration == md.Generation && meta.IsStatusConditionTrue(md.Status.Conditions, v1alpha1.ConditionReady) &&
-		y.unmixed() && string(p.Mode) == string(md.Spec.MTASTS.Mode) && p.MaxAge == md.Spec.MTASTS.MaxAgeOrDefault() && slices.Equal(p.MX, md.Spec.MTASTS.MX)
+		y.unmixed() && string(p.Mode) == string(md.Spec.MTASTS.Mode) && p.MaxAge == md.Spec.MTASTS.MaxAgeOrDefault() && slices.Equal(slices.Sorted(slices.Values(p.MX)), slices.Sorted(slices.Values(md.Spec.MTASTS.MX)))
 }
 
 // gone reports whether nothing is left of the policy.

@@ -9,7 +9,7 @@ GOLANGCI_LINT  := go tool -modfile=$(CURDIR)/hack/lint/go.mod golangci-lint
 KUBECTL        ?= kubectl
 
 # The modules with packages of our own, and all modules.
-CODE_MODULES := . hack/controlplane
+CODE_MODULES := . hack/controlplane hack/image
 MODULES      := $(CODE_MODULES) hack/lint hack/tools
 
 API  := ./api/v1alpha1
@@ -68,6 +68,7 @@ lint-fix: ## Run golangci-lint, and let it repair what it can
 test: ## Run all tests, with a real API server (PACKAGES=./keys/... for a part)
 	@echo 'race detector: $(if $(RACE),on,off, because there is no C compiler)'
 	go test -C hack/controlplane $(RACE) -shuffle=on ./...
+	go test -C hack/image $(RACE) -shuffle=on ./...
 	$(WITH_CONTROLPLANE) $(GOTEST) $(PACKAGES)
 
 # The worlds are played without the race detector: each has one goroutine, and there are many.
@@ -131,6 +132,20 @@ controlplane: ## Find kube-apiserver, etcd and kubectl, or build them, and print
 build: ## Build bin/maildomain
 	go build -trimpath -buildvcs=false -o bin/maildomain .
 
+# The image by its whole name, with registry and tag.
+IMG ?= registry.example/maildomain-operator:dev
+
+.PHONY: image
+image: ## Build the image without an engine: dist/image (OCI layout), and for this machine dist/image.tar (IMG=, PUSH=1: to IMG)
+	go run -C hack/image . -tag $(IMG) $(if $(VERSION),-version $(VERSION)) -out $(CURDIR)/dist/image -archive $(CURDIR)/dist/image.tar $(if $(PUSH),-push)
+
+.PHONY: verify-image
+verify-image: ## Build the image from two directories, and compare the digests
+	tmp="$$(mktemp -d)"; trap 'rm -rf "$$tmp"' EXIT; \
+	mkdir "$$tmp/elsewhere"; git ls-files -z | xargs -0 cp --parents -t "$$tmp/elsewhere"; \
+	here="$$(go run -C hack/image .)"; there="$$(go run -C hack/image . -source "$$tmp/elsewhere")"; \
+	[[ "$$here" == "$$there" ]] || { echo "not reproducible: $$here here, and $$there in another directory" >&2; exit 1; }; echo "$$here"
+
 .PHONY: run
 run: build ## Run the manager against the cluster of the current kubeconfig (ARGS= for its flags)
 	exec bin/maildomain manager $(ARGS)
@@ -145,4 +160,4 @@ uninstall: ## Remove the CRDs, and with them every MailDomain, from that cluster
 
 .PHONY: clean
 clean: ## Remove what was built here
-	rm -rf bin
+	rm -rf bin dist

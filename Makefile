@@ -5,6 +5,7 @@ MAKEFLAGS += --no-builtin-rules
 
 # Tools are pinned by version in modules of their own, apart from the operator's dependencies.
 CONTROLLER_GEN := go tool -modfile=hack/tools/go.mod controller-gen
+KUSTOMIZE      := go tool -modfile=$(CURDIR)/hack/tools/go.mod kustomize
 GOLANGCI_LINT  := go tool -modfile=$(CURDIR)/hack/lint/go.mod golangci-lint
 KUBECTL        ?= kubectl
 
@@ -145,6 +146,23 @@ verify-image: ## Build the image from two directories, and compare the digests
 	mkdir "$$tmp/elsewhere"; git ls-files -z | xargs -0 cp --parents -t "$$tmp/elsewhere"; \
 	here="$$(go run -C hack/image .)"; there="$$(go run -C hack/image . -source "$$tmp/elsewhere")"; \
 	[[ "$$here" == "$$there" ]] || { echo "not reproducible: $$here here, and $$there in another directory" >&2; exit 1; }; echo "$$here"
+
+# What is in the file, as config/ has it: default, mta-sts or namespaced. And the id of the installation, which has no
+# default: two installations with one id would each take the other's claims for its own.
+CONFIG    ?= default
+OWNER_ID  ?=
+INSTALLER ?= dist/install.yaml
+
+.PHONY: build-installer
+build-installer: ## Write dist/install.yaml, for kubectl apply --server-side (IMG=, OWNER_ID=, CONFIG=default, mta-sts or namespaced)
+	@[[ -n '$(OWNER_ID)' ]] || { echo 'OWNER_ID is not set: name this installation, such as OWNER_ID=production-eu, and never change that name' >&2; exit 1; }
+	@mkdir -p dist; tmp="$$(mktemp -d dist/installer.XXXXXX)"; trap 'rm -rf "$$tmp"' EXIT; \
+	( cd "$$tmp"; \
+	$(KUSTOMIZE) create --resources ../../config/$(CONFIG); \
+	$(KUSTOMIZE) edit set image maildomain=$(IMG); \
+	$(KUSTOMIZE) edit add patch --kind Deployment --name maildomain-manager \
+		--patch '[{"op": "add", "path": "/spec/template/spec/containers/0/args/-", "value": "--owner-id=$(OWNER_ID)"}]' ); \
+	$(KUSTOMIZE) build "$$tmp" >"$$tmp/install.yaml"; mv "$$tmp/install.yaml" $(INSTALLER)
 
 .PHONY: run
 run: build ## Run the manager against the cluster of the current kubeconfig (ARGS= for its flags)

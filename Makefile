@@ -42,8 +42,14 @@ demo: build ## A control plane, a DNS server and the operator at work on the sam
 ##@ Development
 
 .PHONY: manifests
-manifests: ## Write the CRDs from the types in api/
+manifests: ## Write the CRDs from the types in api/, and the roles from the markers beside the code
 	$(CONTROLLER_GEN) crd paths=$(API) output:crd:dir=$(CRDS)
+	$(call roles,config)
+
+# The manager's roles and those of the writer beside a policy server apart from it, below the directory $(1). The roles
+# are named by the markers.
+roles = $(CONTROLLER_GEN) rbac:roleName=maildomain-domains paths=./controllers output:rbac:dir=$(1)/rbac/roles && \
+	$(CONTROLLER_GEN) rbac:roleName=maildomain-mta-sts paths=. output:rbac:dir=$(1)/mta-sts/roles
 
 .PHONY: generate
 generate: ## Write the DeepCopy methods of the types in api/
@@ -95,7 +101,11 @@ verify-generated:
 	tmp="$$(mktemp -d)"; trap 'rm -rf "$$tmp"' EXIT; \
 	$(CONTROLLER_GEN) object crd paths=$(API) output:object:dir="$$tmp" output:crd:dir="$$tmp/crds"; \
 	diff -u $(API)/zz_generated.deepcopy.go "$$tmp/zz_generated.deepcopy.go" || { echo 'out of date: run make generate' >&2; exit 1; }; \
-	diff -ruN $(CRDS) "$$tmp/crds" || { echo 'out of date: run make manifests' >&2; exit 1; }
+	diff -ruN $(CRDS) "$$tmp/crds" || { echo 'out of date: run make manifests' >&2; exit 1; }; \
+	$(call roles,"$$tmp"); \
+	for file in rbac/roles/role.yaml mta-sts/roles/role.yaml; do \
+		diff -u "config/$$file" "$$tmp/$$file" || { echo 'out of date: run make manifests' >&2; exit 1; }; \
+	done
 
 .PHONY: verify-format
 verify-format:

@@ -52,6 +52,12 @@ type scene struct {
 func newScene(t *testing.T, config string) *scene {
 	t.Helper()
 	s := &scene{t: t, api: admin(t, nil), installed: render(t, config), dir: t.TempDir(), metrics: free(t)}
+	s.mail = s.namespace()
+	for _, o := range s.installed.objects {
+		if o.GetNamespace() == watchedNamespace {
+			o.SetNamespace(s.mail)
+		}
+	}
 	apply(t, s.api, s.installed)
 	t.Cleanup(func() {
 		remove(t, s.api, s.installed)
@@ -59,9 +65,6 @@ func newScene(t *testing.T, config string) *scene {
 			must(t, s.api.DeleteAllOf(context.Background(), kind, client.InNamespace(namespace)))
 		}
 	})
-	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "mail-"}}
-	must(t, s.api.Create(t.Context(), ns))
-	s.mail = ns.Name
 	var err error
 	s.dns, err = dnsserver.Start(dnsserver.Config{
 		Addr: "127.0.0.1:0", Keys: map[string]string{"maildomain.": tsigSecret}, Zones: []string{"example.com", "example.net", "example.org"},
@@ -78,6 +81,14 @@ func newScene(t *testing.T, config string) *scene {
 	must(t, os.WriteFile(s.roots, cert, 0o600))
 	s.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: s.mail, Name: "mta-sts-full"}, Type: corev1.SecretTypeTLS, Data: map[string][]byte{"tls.crt": cert, "tls.key": key}})
 	return s
+}
+
+// namespace makes one.
+func (s *scene) namespace() string {
+	s.t.Helper()
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "mail-"}}
+	must(s.t, s.api.Create(s.t.Context(), ns))
+	return ns.Name
 }
 
 // create makes an object that goes when the test ends: the operator works on all namespaces.

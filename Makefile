@@ -10,11 +10,12 @@ GOLANGCI_LINT  := go tool -modfile=$(CURDIR)/hack/lint/go.mod golangci-lint
 KUBECTL        ?= kubectl
 
 # The modules with packages of our own, and all modules.
-CODE_MODULES := . hack/controlplane hack/image
+CODE_MODULES := . hack/controlplane hack/image test/helm
 MODULES      := $(CODE_MODULES) hack/lint hack/tools
 
-API  := ./api/v1alpha1
-CRDS := config/crd/bases
+API   := ./api/v1alpha1
+CRDS  := config/crd/bases
+CHART := charts/maildomain-operator
 
 # The race detector needs a C compiler. Set RACE=-race to require it, RACE= to do without.
 RACE     ?= $(shell command -v "$$(go env CC)" >/dev/null && echo -race)
@@ -45,6 +46,11 @@ demo: build ## A control plane, a DNS server and the operator at work on the sam
 manifests: ## Write the CRDs from the types in api/, and the roles from the markers beside the code
 	$(CONTROLLER_GEN) crd paths=$(API) output:crd:dir=$(CRDS)
 	$(call roles,config)
+	$(call chart,config,$(CHART)/files)
+
+# A chart has all its files in its own directory, so it has copies of what is generated.
+chart = rm -rf $(2) && mkdir -p $(2)/crds && cp $(CRDS)/*.yaml $(2)/crds && \
+	cp $(1)/rbac/roles/role.yaml $(2)/roles.yaml && cp $(1)/mta-sts/roles/role.yaml $(2)/roles-mta-sts.yaml
 
 # The manager's roles and those of the writer beside a policy server apart from it, below the directory $(1). The roles
 # are named by the markers.
@@ -76,7 +82,7 @@ test: ## Run all tests, with a real API server (PACKAGES=./keys/... for a part)
 	@echo 'race detector: $(if $(RACE),on,off, because there is no C compiler)'
 	go test -C hack/controlplane $(RACE) -shuffle=on ./...
 	go test -C hack/image $(RACE) -shuffle=on ./...
-	$(WITH_CONTROLPLANE) $(GOTEST) $(PACKAGES)
+	$(WITH_CONTROLPLANE) go test -C test/helm ./... && $(GOTEST) $(PACKAGES)
 
 # The worlds are played without the race detector: each has one goroutine, and there are many.
 SEEDS ?= 10000
@@ -105,7 +111,9 @@ verify-generated:
 	$(call roles,"$$tmp"); \
 	for file in rbac/roles/role.yaml mta-sts/roles/role.yaml; do \
 		diff -u "config/$$file" "$$tmp/$$file" || { echo 'out of date: run make manifests' >&2; exit 1; }; \
-	done
+	done; \
+	$(call chart,"$$tmp","$$tmp/files"); \
+	diff -ruN $(CHART)/files "$$tmp/files" || { echo 'out of date: run make manifests' >&2; exit 1; }
 
 .PHONY: verify-format
 verify-format:

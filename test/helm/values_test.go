@@ -118,11 +118,11 @@ func TestValues(t *testing.T) {
 			"0",
 		},
 		"nothing that is switched off": {
-			"{podDisruptionBudget: {enabled: false}, networkPolicy: {enabled: false}, topologySpreadConstraints: []}",
+			"{podDisruptionBudget: {enabled: false}, networkPolicy: {enabled: false}, admissionPolicy: {enabled: false}, topologySpreadConstraints: []}",
 			func(t *testing.T, all objects) any {
-				return line(kinds(all)["PodDisruptionBudget"], kinds(all)["NetworkPolicy"], pod(t, all, "maildomain-manager")["topologySpreadConstraints"])
+				return line(kinds(all)["PodDisruptionBudget"], kinds(all)["NetworkPolicy"], kinds(all)["ValidatingAdmissionPolicy"], kinds(all)["ValidatingAdmissionPolicyBinding"], pod(t, all, "maildomain-manager")["topologySpreadConstraints"])
 			},
-			"0 0 <nil>",
+			"0 0 0 0 <nil>",
 		},
 		"a topology of one's own": {
 			"topologySpreadConstraints: [{maxSkew: 1, topologyKey: zone, whenUnsatisfiable: DoNotSchedule}]",

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -59,9 +60,10 @@ func newScene(t *testing.T, config string) *scene {
 		}
 	}
 	apply(t, s.api, s.installed)
+	s.admission()
 	t.Cleanup(func() {
 		remove(t, s.api, s.installed)
-		for _, kind := range []client.Object{&corev1.Secret{}, &corev1.ConfigMap{}} { // what the operator kept there
+		for _, kind := range []client.Object{&corev1.Secret{}, &corev1.ConfigMap{}, &coordinationv1.Lease{}} { // what the operator kept there
 			must(t, s.api.DeleteAllOf(context.Background(), kind, client.InNamespace(namespace)))
 		}
 	})

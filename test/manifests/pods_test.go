@@ -94,7 +94,7 @@ func checkPod(t *testing.T, p pod) {
 			t.Errorf("%s: volume %s is of a kind that nobody needs: %+v", name, v.Name, v.VolumeSource)
 		}
 	}
-	if token := tokenOf(volume(p, "api")); token == nil || token.Path != "token" || token.ExpirationSeconds == nil || *token.ExpirationSeconds > 3607 {
+	if token := tokenOf(volume(p, "api")); token == nil || token.Path != "token" || token.ExpirationSeconds == nil || *token.ExpirationSeconds > 3600 {
 		t.Errorf("%s: the volume of the token: %+v", name, token)
 	}
 	if !slices.ContainsFunc(p.other.VolumeMounts, func(m corev1.VolumeMount) bool {

@@ -146,7 +146,8 @@ volumeMounts:
     sources:
     - serviceAccountToken:
         path: token
-        expirationSeconds: 3607
+        # Not 3607: of that number an API server makes a year, unless it is told not to.
+        expirationSeconds: 3600
     - configMap:
         name: kube-root-ca.crt
         items:

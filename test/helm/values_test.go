@@ -75,14 +75,14 @@ func TestValues(t *testing.T) {
 			func(t *testing.T, all objects) any {
 				return line(kinds(all)["ClusterRole"], kinds(all)["ClusterRoleBinding"], kinds(all)["Role"], slices.Contains(container(t, all, "maildomain-manager")["args"].([]any), any("--watch-namespaces=a,b,maildomain-system")))
 			},
-			"0 0 5 true", // the account's two, and one in each namespace
+			"2 1 5 true", // who reads metrics; the account's two, and one in each namespace
 		},
 		"the writer apart is confined too": {
 			"{watchNamespaces: [a], mtaSTS: {separate: true}}",
 			func(t *testing.T, all objects) any {
 				return line(kinds(all)["ClusterRole"], all["Role a/maildomain-certificates"] != nil, slices.Contains(container(t, all, "maildomain-mta-sts")["args"].([]any), any("--watch-namespaces=a")))
 			},
-			"0 true true",
+			"2 true true",
 		},
 		"the address of a Service": {
 			"mtaSTS: {service: {type: NodePort, annotations: {a: b}}}",

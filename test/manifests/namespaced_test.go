@@ -48,6 +48,7 @@ func TestConfinedManagerHasTheRightsThatItNeeds(t *testing.T) {
 	flags = append(flags, "--mta-sts-service", "")
 	manager = s.manage(p.other, kubeconfig, flags...)
 	s.until("all ready that can be", manager, seen, s.ready("full", "shared"))
+	s.checkMetrics("maildomain_leader 1")
 	announced := s.dns.TXT("_mta-sts.example.com")
 	s.until("a ClusterDNSProvider is out of reach", manager, seen, func() bool {
 		c := meta.FindStatusCondition(s.find("bare").Status.Conditions, v1alpha1.ConditionProviderReady)

@@ -48,9 +48,10 @@ manifests: ## Write the CRDs from the types in api/, and the roles from the mark
 	$(call roles,config)
 	$(call chart,config,$(CHART)/files)
 
-# A chart has all its files in its own directory, so it has copies: of what is generated, of the admission policies, and of the roles for metrics.
+# A chart has all its files in its own directory, so it has copies: of what is generated, of the admission policies, of the roles for metrics and of what Prometheus takes.
 chart = rm -rf $(2) && mkdir -p $(2)/crds $(2)/admission && cp $(CRDS)/*.yaml $(2)/crds && \
 	cp config/admission/secrets.yaml config/admission/maildomains.yaml $(2)/admission && cp config/rbac/metrics.yaml $(2) && \
+	mkdir -p $(2)/prometheus && cp config/prometheus/servicemonitor.yaml config/prometheus/rules.yaml config/prometheus/dashboard.json $(2)/prometheus && \
 	cp $(1)/rbac/roles/role.yaml $(2)/roles.yaml && cp $(1)/mta-sts/roles/role.yaml $(2)/roles-mta-sts.yaml
 
 # The manager's roles and those of the writer beside a policy server apart from it, below the directory $(1). The roles

@@ -201,3 +201,29 @@ func TestSameAsKustomize(t *testing.T) {
 		})
 	}
 }
+
+// What Prometheus and Grafana take is that of config/prometheus, each with a switch, and off without it.
+func TestMonitoringSameAsKustomize(t *testing.T) {
+	want := compared(kustomized(t, "prometheus", ""))
+	if len(want) != 3 {
+		t.Fatalf("config/prometheus has %d objects", len(want))
+	}
+	without := compared(mustRelease(t, ""))
+	for kind, value := range map[string]string{"ServiceMonitor": "serviceMonitor", "PrometheusRule": "prometheusRule", "ConfigMap": "dashboard"} {
+		got := compared(mustRelease(t, value+": {enabled: true}"))
+		for id := range without {
+			delete(got, id)
+		}
+		if len(got) != 1 {
+			t.Errorf("%s brings %d objects", value, len(got))
+		}
+		for id, o := range want {
+			if o["kind"] != kind {
+				continue
+			}
+			if diff := cmp.Diff(o, got[id]); diff != "" {
+				t.Errorf("%s: config/prometheus (-) and the chart (+):\n%s", id, diff)
+			}
+		}
+	}
+}

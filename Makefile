@@ -5,15 +5,17 @@ MAKEFLAGS += --no-builtin-rules
 
 # Tools are pinned by version in modules of their own, apart from the operator's dependencies.
 CONTROLLER_GEN := go tool -modfile=hack/tools/go.mod controller-gen
+KUSTOMIZE      := go tool -modfile=$(CURDIR)/hack/tools/go.mod kustomize
 GOLANGCI_LINT  := go tool -modfile=$(CURDIR)/hack/lint/go.mod golangci-lint
 KUBECTL        ?= kubectl
 
 # The modules with packages of our own, and all modules.
-CODE_MODULES := . hack/controlplane
+CODE_MODULES := . hack/controlplane hack/image test/helm
 MODULES      := $(CODE_MODULES) hack/lint hack/tools
 
-API  := ./api/v1alpha1
-CRDS := config/crd/bases
+API   := ./api/v1alpha1
+CRDS  := config/crd/bases
+CHART := charts/maildomain-operator
 
 # The race detector needs a C compiler. Set RACE=-race to require it, RACE= to do without.
 RACE     ?= $(shell command -v "$$(go env CC)" >/dev/null && echo -race)
@@ -41,8 +43,21 @@ demo: build ## A control plane, a DNS server and the operator at work on the sam
 ##@ Development
 
 .PHONY: manifests
-manifests: ## Write the CRDs from the types in api/
+manifests: ## Write the CRDs from the types in api/, and the roles from the markers beside the code
 	$(CONTROLLER_GEN) crd paths=$(API) output:crd:dir=$(CRDS)
+	$(call roles,config)
+	$(call chart,config,$(CHART)/files)
+
+# A chart has all its files in its own directory, so it has copies: of what is generated, of the admission policies, of the roles for metrics and of what Prometheus takes.
+chart = rm -rf $(2) && mkdir -p $(2)/crds $(2)/admission && cp $(CRDS)/*.yaml $(2)/crds && \
+	cp config/admission/secrets.yaml config/admission/maildomains.yaml $(2)/admission && cp config/rbac/metrics.yaml $(2) && \
+	mkdir -p $(2)/prometheus && cp config/prometheus/servicemonitor.yaml config/prometheus/rules.yaml config/prometheus/dashboard.json $(2)/prometheus && \
+	cp $(1)/rbac/roles/role.yaml $(2)/roles.yaml && cp $(1)/mta-sts/roles/role.yaml $(2)/roles-mta-sts.yaml
+
+# The manager's roles and those of the writer beside a policy server apart from it, below the directory $(1). The roles
+# are named by the markers.
+roles = $(CONTROLLER_GEN) rbac:roleName=maildomain-domains paths=./controllers output:rbac:dir=$(1)/rbac/roles && \
+	$(CONTROLLER_GEN) rbac:roleName=maildomain-mta-sts paths=. output:rbac:dir=$(1)/mta-sts/roles
 
 .PHONY: generate
 generate: ## Write the DeepCopy methods of the types in api/
@@ -68,7 +83,8 @@ lint-fix: ## Run golangci-lint, and let it repair what it can
 test: ## Run all tests, with a real API server (PACKAGES=./keys/... for a part)
 	@echo 'race detector: $(if $(RACE),on,off, because there is no C compiler)'
 	go test -C hack/controlplane $(RACE) -shuffle=on ./...
-	$(WITH_CONTROLPLANE) $(GOTEST) $(PACKAGES)
+	go test -C hack/image $(RACE) -shuffle=on ./...
+	$(WITH_CONTROLPLANE) go test -C test/helm ./... && $(GOTEST) $(PACKAGES)
 
 # The worlds are played without the race detector: each has one goroutine, and there are many.
 SEEDS ?= 10000
@@ -93,7 +109,13 @@ verify-generated:
 	tmp="$$(mktemp -d)"; trap 'rm -rf "$$tmp"' EXIT; \
 	$(CONTROLLER_GEN) object crd paths=$(API) output:object:dir="$$tmp" output:crd:dir="$$tmp/crds"; \
 	diff -u $(API)/zz_generated.deepcopy.go "$$tmp/zz_generated.deepcopy.go" || { echo 'out of date: run make generate' >&2; exit 1; }; \
-	diff -ruN $(CRDS) "$$tmp/crds" || { echo 'out of date: run make manifests' >&2; exit 1; }
+	diff -ruN $(CRDS) "$$tmp/crds" || { echo 'out of date: run make manifests' >&2; exit 1; }; \
+	$(call roles,"$$tmp"); \
+	for file in rbac/roles/role.yaml mta-sts/roles/role.yaml; do \
+		diff -u "config/$$file" "$$tmp/$$file" || { echo 'out of date: run make manifests' >&2; exit 1; }; \
+	done; \
+	$(call chart,"$$tmp","$$tmp/files"); \
+	diff -ruN $(CHART)/files "$$tmp/files" || { echo 'out of date: run make manifests' >&2; exit 1; }
 
 .PHONY: verify-format
 verify-format:
@@ -131,6 +153,37 @@ controlplane: ## Find kube-apiserver, etcd and kubectl, or build them, and print
 build: ## Build bin/maildomain
 	go build -trimpath -buildvcs=false -o bin/maildomain .
 
+# The image by its whole name, with registry and tag.
+IMG ?= registry.example/maildomain-operator:dev
+
+.PHONY: image
+image: ## Build the image without an engine: dist/image (OCI layout), and for this machine dist/image.tar (IMG=, PUSH=1: to IMG)
+	go run -C hack/image . -tag $(IMG) $(if $(VERSION),-version $(VERSION)) -out $(CURDIR)/dist/image -archive $(CURDIR)/dist/image.tar $(if $(PUSH),-push)
+
+.PHONY: verify-image
+verify-image: ## Build the image from two directories, and compare the digests
+	tmp="$$(mktemp -d)"; trap 'rm -rf "$$tmp"' EXIT; \
+	mkdir "$$tmp/elsewhere"; git ls-files -z | xargs -0 cp --parents -t "$$tmp/elsewhere"; \
+	here="$$(go run -C hack/image .)"; there="$$(go run -C hack/image . -source "$$tmp/elsewhere")"; \
+	[[ "$$here" == "$$there" ]] || { echo "not reproducible: $$here here, and $$there in another directory" >&2; exit 1; }; echo "$$here"
+
+# What is in the file, as config/ has it: default, mta-sts or namespaced. And the id of the installation, which has no
+# default: two installations with one id would each take the other's claims for its own.
+CONFIG    ?= default
+OWNER_ID  ?=
+INSTALLER ?= dist/install.yaml
+
+.PHONY: build-installer
+build-installer: ## Write dist/install.yaml, for kubectl apply --server-side (IMG=, OWNER_ID=, CONFIG=default, mta-sts or namespaced)
+	@[[ -n '$(OWNER_ID)' ]] || { echo 'OWNER_ID is not set: name this installation, such as OWNER_ID=production-eu, and never change that name' >&2; exit 1; }
+	@mkdir -p dist; tmp="$$(mktemp -d dist/installer.XXXXXX)"; trap 'rm -rf "$$tmp"' EXIT; \
+	( cd "$$tmp"; \
+	$(KUSTOMIZE) create --resources ../../config/$(CONFIG); \
+	$(KUSTOMIZE) edit set image maildomain=$(IMG); \
+	$(KUSTOMIZE) edit add patch --kind Deployment --name maildomain-manager \
+		--patch '[{"op": "add", "path": "/spec/template/spec/containers/0/args/-", "value": "--owner-id=$(OWNER_ID)"}]' ); \
+	$(KUSTOMIZE) build "$$tmp" >"$$tmp/install.yaml"; mv "$$tmp/install.yaml" $(INSTALLER)
+
 .PHONY: run
 run: build ## Run the manager against the cluster of the current kubeconfig (ARGS= for its flags)
 	exec bin/maildomain manager $(ARGS)
@@ -145,4 +198,4 @@ uninstall: ## Remove the CRDs, and with them every MailDomain, from that cluster
 
 .PHONY: clean
 clean: ## Remove what was built here
-	rm -rf bin
+	rm -rf bin dist

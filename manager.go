@@ -147,6 +147,10 @@ func manager(ctx context.Context, args []string, stderr io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("--allow-private-targets: %w", err)
 	}
+	watched, err := f.watched()
+	if err != nil {
+		return err
+	}
 	roots, err := rootsOf(f.policyRoots)
 	if err != nil {
 		return fmt.Errorf("--mta-sts-roots: %w", err)
@@ -181,7 +185,7 @@ func manager(ctx context.Context, args []string, stderr io.Writer) error {
 		LeaderElectionNamespace:       f.namespace,
 		LeaderElectionReleaseOnCancel: true,
 		Controller:                    patient,
-		Cache: cache.Options{ByObject: map[client.Object]cache.ByObject{
+		Cache: cache.Options{DefaultNamespaces: f.cached(watched), ByObject: map[client.Object]cache.ByObject{
 			&corev1.ConfigMap{}:          {Namespaces: map[string]cache.Config{f.namespace: {}}},
 			&corev1.Service{}:            {Namespaces: map[string]cache.Config{f.namespace: {}}},
 			&discoveryv1.EndpointSlice{}: {Namespaces: map[string]cache.Config{f.namespace: {}}},
@@ -218,6 +222,7 @@ func manager(ctx context.Context, args []string, stderr io.Writer) error {
 		TrustReplicas: f.trust,
 
 		Namespace:    f.namespace,
+		Watched:      watched,
 		OwnerID:      f.ownerID,
 		AllowPrivate: allowed,
 		Poll:         f.poll,
@@ -259,7 +264,7 @@ func manager(ctx context.Context, args []string, stderr io.Writer) error {
 	if err := reconciler.SetupWithManager(mgr, controller.Options{MaxConcurrentReconciles: f.workers}); err != nil {
 		return err
 	}
-	providers := &controllers.ProviderReconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: clock.RealClock{}, Namespace: f.namespace, Ambient: f.ambient}
+	providers := &controllers.ProviderReconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: clock.RealClock{}, Namespace: f.namespace, Watched: watched, Ambient: f.ambient}
 	if err := providers.SetupWithManager(mgr, controller.Options{}); err != nil {
 		return err
 	}

@@ -24,6 +24,11 @@ import (
 	"github.com/maildomain/maildomain-operator/controllers"
 )
 
+// What the writer beside a policy server reads: what is to be served, and the certificates, which are in Secrets that
+// users name, in namespaces of theirs.
+// +kubebuilder:rbac:namespace=maildomain-system,roleName=maildomain-mta-sts,groups="",resources=configmaps,verbs=list;watch
+// +kubebuilder:rbac:roleName=maildomain-certificates,groups="",resources=secrets,verbs=get;list;watch
+
 // snapshot is what a replica of the policy server needs beside it when the manager is elsewhere: it
 // reads the cluster and writes to its directory only.
 func snapshot(ctx context.Context, args []string, stderr io.Writer) error {
@@ -47,6 +52,10 @@ func snapshot(ctx context.Context, args []string, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	watched, err := f.watched()
+	if err != nil {
+		return err
+	}
 	ctrl.SetLogger(logr.FromSlogHandler(slog.NewTextHandler(stderr, nil)))
 	cluster, err := clientcmd.BuildConfigFromFlags("", f.kubeconfig)
 	if err != nil {
@@ -67,7 +76,7 @@ func snapshot(ctx context.Context, args []string, stderr io.Writer) error {
 		Controller:     patient,
 
 		HealthProbeBindAddress: f.health,
-		Cache: cache.Options{ByObject: map[client.Object]cache.ByObject{
+		Cache: cache.Options{DefaultNamespaces: f.cached(watched), ByObject: map[client.Object]cache.ByObject{
 			&corev1.ConfigMap{}: {Namespaces: map[string]cache.Config{f.namespace: {}}},
 			&corev1.Secret{}:    {Transform: bareMetadata},
 		}},

@@ -221,6 +221,9 @@ func (b *book) delete(ctx context.Context, writer client.Client) error {
 	return nil
 }
 
+// Ledgers, signers' Secrets and kept certificates.
+// +kubebuilder:rbac:roleName=maildomain-domains,groups="",resources=secrets,verbs=create;update;delete
+
 // updateSecret is the one place of an Update: of a MailDomain it would rewrite the user's spec.
 func updateSecret(ctx context.Context, writer client.Client, secret *corev1.Secret) error {
 	return writer.Update(ctx, secret) //nolint:forbidigo // a Secret, and the whole of it is ours

@@ -17,7 +17,7 @@ import (
 // first by name with a grant for its namespace and domain that holds the zone. A tenant writes its
 // ledger, so without a grant that would be a tenant's way to an administrator's credentials.
 func (r *Reconciler) heir(ctx context.Context, s *scope) (string, error) {
-	if s.md.Spec.Manual() {
+	if s.md.Spec.Manual() || !r.Watched.cluster() {
 		return "", nil
 	}
 	if ref := s.md.Spec.DNS.ProviderRef; ref.Kind == v1alpha1.KindClusterDNSProvider {
@@ -65,6 +65,8 @@ func (r *Reconciler) providerOf(ctx context.Context, t *tombstone) (provider, er
 		return none(fmt.Sprintf("the records of %s were a human's to publish", t.Domain)), nil
 	case t.Provider == "":
 		return none(fmt.Sprintf("no ClusterDNSProvider with a grant for namespace %s held %s", t.Namespace, t.Domain)), nil
+	case !r.Watched.cluster():
+		return none(fmt.Sprintf("ClusterDNSProvider %s can't be used by an operator that is confined to namespaces", t.Provider)), nil
 	}
 	var object v1alpha1.ClusterDNSProvider
 	err := r.Client.Get(ctx, types.NamespacedName{Name: t.Provider}, &object)

@@ -58,6 +58,9 @@ func (r *Reconciler) findProvider(ctx context.Context, md *v1alpha1.MailDomain) 
 	)
 	switch ref.Kind {
 	case v1alpha1.KindClusterDNSProvider:
+		if !r.Watched.cluster() {
+			return provider{verdict: noClusterProviders(md)}, nil
+		}
 		var object v1alpha1.ClusterDNSProvider
 		err = r.Client.Get(ctx, types.NamespacedName{Name: ref.Name}, &object)
 		spec, namespace = object.Spec.DNSProviderSpec, r.Namespace
@@ -150,6 +153,9 @@ func checkProvider(ctx context.Context, reader client.Reader, spec *v1alpha1.DNS
 	}
 	return secrets, verdict{}, nil
 }
+
+// Grants select namespaces by their labels. A Role in a namespace can grant this for it.
+// +kubebuilder:rbac:roleName=maildomain-domains,groups="",resources=namespaces,verbs=get
 
 // grants reports whether one of the grants covers the MailDomain's namespace and domain.
 func (r *Reconciler) grants(ctx context.Context, grants []v1alpha1.Grant, md *v1alpha1.MailDomain) (bool, error) {

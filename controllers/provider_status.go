@@ -23,8 +23,12 @@ type ProviderReconciler struct {
 	Reader    client.Reader // past any cache: for Secrets
 	Clock     clock.PassiveClock
 	Namespace string // the operator's own, with the Secrets of ClusterDNSProviders
-	Ambient   bool   // as in Accounts
+	Watched   Watched
+	Ambient   bool // as in Accounts
 }
+
+// +kubebuilder:rbac:roleName=maildomain-domains,groups=maildomain.dev,resources=dnsproviders/status,verbs=patch
+// +kubebuilder:rbac:roleName=maildomain-cluster,groups=maildomain.dev,resources=clusterdnsproviders/status,verbs=patch
 
 // Reconcile takes a request without a namespace for a ClusterDNSProvider.
 func (r *ProviderReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
@@ -76,7 +80,7 @@ func (r *ProviderReconciler) requestsIn(ctx context.Context, namespace string) [
 		}
 	}
 	var cluster v1alpha1.ClusterDNSProviderList
-	if namespace == r.Namespace && r.Client.List(ctx, &cluster) == nil {
+	if namespace == r.Namespace && r.Watched.cluster() && r.Client.List(ctx, &cluster) == nil {
 		for _, p := range cluster.Items {
 			requests = append(requests, ctrl.Request{NamespacedName: types.NamespacedName{Name: p.Name}})
 		}

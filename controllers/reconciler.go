@@ -51,6 +51,7 @@ type Reconciler struct {
 	Keys     KeyMaker
 
 	Namespace string // the operator's own
+	Watched   Watched
 	OwnerID   string // of this installation, in registry records
 	// AllowPrivate says which addresses that are not public a user's configuration may point at.
 	AllowPrivate func(netip.Addr) bool
@@ -105,6 +106,9 @@ func (r *Reconciler) steps() []step {
 		{"judge by baselines", r.judgeCompliance},
 	}
 }
+
+// patch: the finalizer.
+// +kubebuilder:rbac:roleName=maildomain-domains,groups=maildomain.dev,resources=maildomains,verbs=get;list;watch;patch
 
 // Reconcile makes one pass.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
@@ -247,6 +251,8 @@ func (r *Reconciler) readProvider(ctx context.Context, s *scope) (err error) {
 	return err
 }
 
+// +kubebuilder:rbac:roleName=maildomain-domains,groups=maildomain.dev,resources=maildomains/status,verbs=patch
+
 // report patches status, if it says anything new, and tells of what happened.
 func (r *Reconciler) report(ctx context.Context, s *scope, next v1alpha1.MailDomainStatus) error {
 	if sameStatus(s.md.Status, next) {
@@ -261,6 +267,9 @@ func (r *Reconciler) report(ctx context.Context, s *scope, next v1alpha1.MailDom
 	r.tell(s.md, append(s.events, changes(s.md.Status, next)...))
 	return nil
 }
+
+// patch: one that comes again within minutes is counted.
+// +kubebuilder:rbac:roleName=maildomain-domains,groups=events.k8s.io,resources=events,verbs=create;patch
 
 // tell sends Events about an object.
 func (r *Reconciler) tell(about runtime.Object, events []event) {

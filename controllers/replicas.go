@@ -95,6 +95,8 @@ func (r *Reconciler) onReplicas(ctx context.Context, domain string, policy mtast
 	return verdict{}
 }
 
+// +kubebuilder:rbac:namespace=maildomain-system,roleName=maildomain-manager,groups=discovery.k8s.io,resources=endpointslices,verbs=list;watch
+
 // replicas are the addresses that get traffic for the Service, sorted.
 func (r *Reconciler) replicas(ctx context.Context) ([]netip.AddrPort, error) {
 	var slicesOf discoveryv1.EndpointSliceList

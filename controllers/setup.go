@@ -20,17 +20,29 @@ import (
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
 )
 
+// What is watched. Secrets have names that users choose: credentials, certificates, keys to import and signers'.
+// +kubebuilder:rbac:roleName=maildomain-domains,groups=maildomain.dev,resources=dnsproviders,verbs=list;watch
+// +kubebuilder:rbac:roleName=maildomain-cluster,groups=maildomain.dev,resources=clusterdnsproviders,verbs=list;watch
+// +kubebuilder:rbac:roleName=maildomain-domains,groups="",resources=secrets,verbs=get;list;watch
+// +kubebuilder:rbac:namespace=maildomain-system,roleName=maildomain-manager,groups="",resources=configmaps;services,verbs=list;watch
+//
+// Of several managers one leads, and says so in an Event.
+// +kubebuilder:rbac:namespace=maildomain-system,roleName=maildomain-leader-election,groups=coordination.k8s.io,resources=leases,verbs=get;create;update
+// +kubebuilder:rbac:namespace=maildomain-system,roleName=maildomain-leader-election,groups="",resources=events,verbs=create;patch
+
 // SetupWithManager has the manager call Reconcile when a MailDomain changes, or something that
 // it depends on. Secrets are watched by their metadata only.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, options controller.Options) error {
 	b := ctrl.NewControllerManagedBy(mgr).
 		For(&v1alpha1.MailDomain{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
 		Watches(&v1alpha1.DNSProvider{}, r.dependents(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Watches(&v1alpha1.ClusterDNSProvider{}, r.dependents(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WatchesMetadata(&corev1.Secret{}, r.dependents(), builder.WithPredicates(notKeptHere(r.Namespace))).
 		Watches(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(holderOf), builder.WithPredicates(sitesIn(r.Namespace), notCreated)).
 		WatchesRawSource(r.madeKeys()).
 		WithOptions(options)
+	if r.Watched.cluster() {
+		b = b.Watches(&v1alpha1.ClusterDNSProvider{}, r.dependents(), builder.WithPredicates(predicate.GenerationChangedPredicate{}))
+	}
 	if r.PolicyService != "" && len(r.PolicyAddress) == 0 {
 		b = b.Watches(&corev1.Service{}, r.dependents(), builder.WithPredicates(r.moved()))
 	}
@@ -87,15 +99,17 @@ func holderOf(_ context.Context, site client.Object) []reconcile.Request {
 // be its credentials.
 func (r *ProviderReconciler) SetupWithManager(mgr ctrl.Manager, options controller.Options) error {
 	changed := builder.WithPredicates(predicate.GenerationChangedPredicate{})
-	return ctrl.NewControllerManagedBy(mgr).
+	b := ctrl.NewControllerManagedBy(mgr).
 		Named("dnsprovider").
 		Watches(&v1alpha1.DNSProvider{}, &handler.EnqueueRequestForObject{}, changed).
-		Watches(&v1alpha1.ClusterDNSProvider{}, &handler.EnqueueRequestForObject{}, changed).
 		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, secret client.Object) []reconcile.Request {
 			return r.requestsIn(ctx, secret.GetNamespace())
 		})).
-		WithOptions(options).
-		Complete(r)
+		WithOptions(options)
+	if r.Watched.cluster() {
+		b = b.Watches(&v1alpha1.ClusterDNSProvider{}, &handler.EnqueueRequestForObject{}, changed)
+	}
+	return b.Complete(r)
 }
 
 // SetupWithManager has the manager call Reconcile for each tombstone, and again when a provider may
@@ -116,12 +130,14 @@ func (r Tombstones) SetupWithManager(mgr ctrl.Manager, options controller.Option
 		}
 		return requests
 	}
-	return ctrl.NewControllerManagedBy(mgr).
+	b := ctrl.NewControllerManagedBy(mgr).
 		Named("tombstone").
 		WatchesMetadata(&corev1.Secret{}, &handler.EnqueueRequestForObject{}, builder.WithPredicates(tombstones)).
-		Watches(&v1alpha1.ClusterDNSProvider{}, handler.EnqueueRequestsFromMapFunc(all), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		WithOptions(options).
-		Complete(r)
+		WithOptions(options)
+	if r.Watched.cluster() {
+		b = b.Watches(&v1alpha1.ClusterDNSProvider{}, handler.EnqueueRequestsFromMapFunc(all), builder.WithPredicates(predicate.GenerationChangedPredicate{}))
+	}
+	return b.Complete(r)
 }
 
 // dependents are the MailDomains of the object's namespace, or all for one without a namespace

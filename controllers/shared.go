@@ -48,6 +48,9 @@ func (to signer) content() map[string][]byte {
 	return to.secret.Data
 }
 
+// patch: the signer's Secret that several MailDomains share.
+// +kubebuilder:rbac:roleName=maildomain-domains,groups="",resources=secrets,verbs=patch
+
 // putShare puts the domain's part into the shared Secret, in the place of what it had there; an empty
 // share takes it out, and the last one takes the Secret with it. Server-side apply keeps by the
 // domain's own manager which files are its; the tables are one value for all domains, so the write is

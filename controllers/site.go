@@ -99,6 +99,9 @@ func siteName(domain string) string {
 	return "claim-" + hex.EncodeToString(sum[:8])
 }
 
+// Claims, and what is served.
+// +kubebuilder:rbac:namespace=maildomain-system,roleName=maildomain-manager,groups="",resources=configmaps,verbs=get;create;patch;delete
+
 func (r *Reconciler) readSite(ctx context.Context, domain string) (site, error) {
 	config := &corev1.ConfigMap{}
 	err := r.Reader.Get(ctx, types.NamespacedName{Namespace: r.Namespace, Name: siteName(domain)}, config)

@@ -71,6 +71,10 @@ func (r Tombstones) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resul
 func (r Tombstones) returned(ctx context.Context, s *scope) (after time.Duration, err error) {
 	t := s.ending.tombstone
 	uid, err := r.readNamespace(ctx, t.Namespace)
+	if apierrors.IsForbidden(err) && !r.Watched.cluster() {
+		t.homeless = true // the Role went with its namespace, or was taken away: what is there now can't be read
+		return 0, nil
+	}
 	if err != nil {
 		return 0, err
 	}

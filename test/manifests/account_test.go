@@ -15,6 +15,7 @@ import (
 	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -52,16 +53,20 @@ type scene struct {
 func newScene(t *testing.T, config string) *scene {
 	t.Helper()
 	s := &scene{t: t, api: admin(t, nil), installed: render(t, config), dir: t.TempDir(), metrics: free(t)}
+	s.mail = s.namespace()
+	for _, o := range s.installed.objects {
+		if o.GetNamespace() == watchedNamespace {
+			o.SetNamespace(s.mail)
+		}
+	}
 	apply(t, s.api, s.installed)
+	s.admission()
 	t.Cleanup(func() {
 		remove(t, s.api, s.installed)
-		for _, kind := range []client.Object{&corev1.Secret{}, &corev1.ConfigMap{}} { // what the operator kept there
+		for _, kind := range []client.Object{&corev1.Secret{}, &corev1.ConfigMap{}, &coordinationv1.Lease{}} { // what the operator kept there
 			must(t, s.api.DeleteAllOf(context.Background(), kind, client.InNamespace(namespace)))
 		}
 	})
-	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "mail-"}}
-	must(t, s.api.Create(t.Context(), ns))
-	s.mail = ns.Name
 	var err error
 	s.dns, err = dnsserver.Start(dnsserver.Config{
 		Addr: "127.0.0.1:0", Keys: map[string]string{"maildomain.": tsigSecret}, Zones: []string{"example.com", "example.net", "example.org"},
@@ -78,6 +83,14 @@ func newScene(t *testing.T, config string) *scene {
 	must(t, os.WriteFile(s.roots, cert, 0o600))
 	s.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: s.mail, Name: "mta-sts-full"}, Type: corev1.SecretTypeTLS, Data: map[string][]byte{"tls.crt": cert, "tls.key": key}})
 	return s
+}
+
+// namespace makes one.
+func (s *scene) namespace() string {
+	s.t.Helper()
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "mail-"}}
+	must(s.t, s.api.Create(s.t.Context(), ns))
+	return ns.Name
 }
 
 // create makes an object that goes when the test ends: the operator works on all namespaces.

@@ -54,6 +54,9 @@ func apply(t *testing.T, api client.Client, r rendered) map[string]string {
 	t.Helper()
 	versions := map[string]string{}
 	for _, o := range r.objects {
+		if o.GetNamespace() == watchedNamespace { // a user's, so no part of an installation
+			must(t, client.IgnoreAlreadyExists(api.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: watchedNamespace}})))
+		}
 		applied := o.DeepCopy()
 		options := []client.ApplyOption{client.FieldOwner("manifests-test")}
 		if o.GetKind() == "CustomResourceDefinition" {
@@ -62,7 +65,7 @@ func apply(t *testing.T, api client.Client, r rendered) map[string]string {
 		if err := api.Apply(t.Context(), client.ApplyConfigurationFromUnstructured(applied), options...); err != nil {
 			t.Fatalf("%s %s: %v", o.GetKind(), o.GetName(), err)
 		}
-		versions[o.GetKind()+" "+o.GetName()] = applied.GetResourceVersion()
+		versions[o.GetKind()+" "+o.GetNamespace()+"/"+o.GetName()] = applied.GetResourceVersion()
 	}
 	return versions
 }
@@ -77,7 +80,7 @@ func TestApply(t *testing.T) {
 			r := render(t, dir)
 			t.Cleanup(func() { remove(t, api, r) })
 			first := apply(t, api, r)
-			if first["Namespace "+namespace] == "" || len(first) < 15 {
+			if first["Namespace /"+namespace] == "" || len(first) < 15 {
 				t.Fatalf("applied only %v", first)
 			}
 			for what, version := range apply(t, api, r) {

@@ -152,3 +152,13 @@ func renderInstall(t *testing.T, replace ...string) rendered {
 	}
 	return renderPath(t, dir)
 }
+
+// A name that no namespace can have is said, and nothing is started.
+func TestWatchNamespacesAreNames(t *testing.T) {
+	for _, command := range [][]string{{"manager", "--owner-id=test"}, {"snapshot", "--snapshot-dir=/nowhere"}} {
+		out, err := exec.Command(build(t), append(command, "--namespace=mail-system", "--watch-namespaces=mail,Mail")...).CombinedOutput()
+		if err == nil || !strings.Contains(string(out), `--watch-namespaces: "Mail" is not the name of a namespace`) {
+			t.Errorf("%s: %v\n%s", command[0], err, out)
+		}
+	}
+}

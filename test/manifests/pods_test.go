@@ -12,7 +12,7 @@ import (
 )
 
 // installations are what can be applied; each is rendered with the image and the owner id of config/install.
-var installations = []string{"install", "mta-sts", "default"}
+var installations = []string{"install", "mta-sts", "default", "namespaced"}
 
 func TestPods(t *testing.T) {
 	for _, dir := range installations {
@@ -94,7 +94,7 @@ func checkPod(t *testing.T, p pod) {
 			t.Errorf("%s: volume %s is of a kind that nobody needs: %+v", name, v.Name, v.VolumeSource)
 		}
 	}
-	if token := tokenOf(volume(p, "api")); token == nil || token.Path != "token" || token.ExpirationSeconds == nil || *token.ExpirationSeconds > 3607 {
+	if token := tokenOf(volume(p, "api")); token == nil || token.Path != "token" || token.ExpirationSeconds == nil || *token.ExpirationSeconds > 3600 {
 		t.Errorf("%s: the volume of the token: %+v", name, token)
 	}
 	if !slices.ContainsFunc(p.other.VolumeMounts, func(m corev1.VolumeMount) bool {
@@ -203,7 +203,7 @@ func TestLabels(t *testing.T) {
 					t.Errorf("%s: %s %s: label %s is %q", dir, o.GetKind(), o.GetName(), key, got)
 				}
 			}
-			if ns := o.GetNamespace(); ns != "" && ns != namespace {
+			if ns := o.GetNamespace(); ns != "" && ns != namespace && (dir != "namespaced" || ns != watchedNamespace) {
 				t.Errorf("%s: %s %s is in namespace %s", dir, o.GetKind(), o.GetName(), ns)
 			}
 		}

@@ -141,6 +141,7 @@ fuzz: ## Run every fuzz test in turn, each for FUZZTIME (30s)
 .PHONY: nightly
 nightly: ## What takes too long for every change: long fuzzing, and each test many times
 	$(MAKE) fuzz FUZZTIME=10m
+	$(MAKE) verify-image
 	$(MAKE) test COUNT=10 TIMEOUT=3h
 
 .PHONY: controlplane
@@ -151,20 +152,21 @@ controlplane: ## Find kube-apiserver, etcd and kubectl, or build them, and print
 
 .PHONY: build
 build: ## Build bin/maildomain
-	go build -trimpath -buildvcs=false -o bin/maildomain .
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -o bin/maildomain .
 
 # The image by its whole name, with registry and tag.
-IMG ?= registry.example/maildomain-operator:dev
+IMG       ?= registry.example/maildomain-operator:dev
+PLATFORMS ?= linux/amd64,linux/arm64
 
 .PHONY: image
 image: ## Build the image without an engine: dist/image (OCI layout), and for this machine dist/image.tar (IMG=, PUSH=1: to IMG)
-	go run -C hack/image . -tag $(IMG) $(if $(VERSION),-version $(VERSION)) -out $(CURDIR)/dist/image -archive $(CURDIR)/dist/image.tar $(if $(PUSH),-push)
+	go run -C hack/image . -platforms $(PLATFORMS) -tag $(IMG) $(if $(VERSION),-version $(VERSION)) -out $(CURDIR)/dist/image -archive $(CURDIR)/dist/image.tar $(if $(PUSH),-push)
 
 .PHONY: verify-image
 verify-image: ## Build the image from two directories, and compare the digests
 	tmp="$$(mktemp -d)"; trap 'rm -rf "$$tmp"' EXIT; \
 	mkdir "$$tmp/elsewhere"; git ls-files -z | xargs -0 cp --parents -t "$$tmp/elsewhere"; \
-	here="$$(go run -C hack/image .)"; there="$$(go run -C hack/image . -source "$$tmp/elsewhere")"; \
+	here="$$(go run -C hack/image . -platforms $(PLATFORMS))"; there="$$(go run -C hack/image . -platforms $(PLATFORMS) -source "$$tmp/elsewhere")"; \
 	[[ "$$here" == "$$there" ]] || { echo "not reproducible: $$here here, and $$there in another directory" >&2; exit 1; }; echo "$$here"
 
 # What is in the file, as config/ has it: default, mta-sts or namespaced. And the id of the installation, which has no

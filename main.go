@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/spf13/cobra"
 
 	"github.com/maildomain/maildomain-operator/cli"
@@ -36,6 +37,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	)
 }
 
+// memoryShare is how much of a container's memory limit the collector keeps the heap and its like to, by working more where
+// it must. The rest is for what is not Go's.
+const memoryShare = 7.0 / 8
+
 // service is a command that runs until it is stopped. It reads its flags by itself, and lists them with
 // -h.
 func service(name, short string, serve func(context.Context, []string, io.Writer) error, stderr io.Writer) *cobra.Command {
@@ -44,6 +49,9 @@ func service(name, short string, serve func(context.Context, []string, io.Writer
 		Short:              short,
 		DisableFlagParsing: true,
 		RunE: func(c *cobra.Command, args []string) error {
+			if _, err := memlimit.Set(memlimit.WithRatio(memoryShare)); err != nil {
+				fmt.Fprintf(stderr, "%s: the memory limit of the container can't be found out, so none is kept to: %v\n", name, err)
+			}
 			err := serve(c.Context(), args, stderr)
 			if err == nil || errors.Is(err, flag.ErrHelp) {
 				return nil

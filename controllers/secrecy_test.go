@@ -121,7 +121,7 @@ func shapes(secret []byte) []string {
 	const part = 16
 	digits := hex.EncodeToString(secret[:part])
 	list := []string{
-		string(secret[:part]), digits, strings.ToUpper(digits), strings.Trim(fmt.Sprint(secret[:part]), "[]"),
+		string(secret[:part]), digits, strings.ToUpper(digits), strings.Trim(fmt.Sprintf("%d", secret[:part]), "[]"),
 		new(big.Int).SetBytes(secret).String()[:2*part],
 	}
 	for skip := range 3 {
@@ -209,7 +209,7 @@ func TestAPrivateKeyIsFoundWhereverItIsWritten(t *testing.T) {
 			"the file":            string(file),
 			"quoted":              fmt.Sprintf("%q", file),
 			"as JSON":             string(quoted),
-			"as octets":           fmt.Sprint(block.Bytes),
+			"as octets":           fmt.Sprintf("%d", block.Bytes),
 			"as hex":              fmt.Sprintf("%x", block.Bytes),
 			"as HEX":              fmt.Sprintf("%X", block.Bytes),
 			"raw":                 string(block.Bytes),

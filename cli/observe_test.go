@@ -8,6 +8,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	clocktesting "k8s.io/utils/clock/testing"
@@ -28,6 +29,8 @@ func TestImportThenObserve(t *testing.T) {
 	p.sound()
 	p.delegated()
 	p.serve("")
+	p.set("s2._domainkey", "CNAME", "s2.other.test.")
+	p.txt("s2.other.test", keyRecord(t, 2048))
 	n.must(n.Create(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: n.name, Name: "tsig"}, StringData: map[string]string{"secret": placeSecret}}))
 	n.must(n.Create(t.Context(), &v1alpha1.DNSProvider{ObjectMeta: metav1.ObjectMeta{Namespace: n.name, Name: "dns"}, Spec: v1alpha1.DNSProviderSpec{
 		Domains: []string{domain},
@@ -45,7 +48,7 @@ func TestImportThenObserve(t *testing.T) {
 		for name, text := range texts {
 			p.txt(name, text)
 		}
-		code, manifest, stderr := run(t, "", slices.Concat([]string{"import", domain, "--selector", "s1"}, p.flags())...)
+		code, manifest, stderr := run(t, "", slices.Concat([]string{"import", domain, "--selector", "s1,s2"}, p.flags())...)
 		if code != ExitOK && code != ExitUnknown {
 			t.Fatalf("exit code %d: %s", code, stderr)
 		}
@@ -63,7 +66,16 @@ func TestImportThenObserve(t *testing.T) {
 		if len(md.Status.Records) == 0 || p.dns.Updates() != before {
 			t.Fatalf("%d records are in status; and the zone was sent %d updates", len(md.Status.Records), p.dns.Updates()-before)
 		}
-		said += len(md.Status.Records)
+		said += len(md.Status.Records) - 1
+		for _, r := range md.Status.Records {
+			unknown := r.Purpose == v1alpha1.PurposeSPF && r.State == v1alpha1.RecordHeld // it names what does not exist
+			if r.Purpose != v1alpha1.PurposeClaim && r.State != v1alpha1.RecordVerified && !unknown {
+				t.Errorf("import of %q: %s: %s\n%s", texts, r.State, r.Message, manifest)
+			}
+		}
+		if c := meta.FindStatusCondition(md.Status.Conditions, v1alpha1.ConditionDKIMReady); c == nil || c.Status != metav1.ConditionTrue {
+			t.Errorf("the keys of others: %+v", c)
+		}
 		for _, change := range md.Status.Plan {
 			if change.Name != "_maildomain."+domain {
 				t.Errorf("import of %q: the operator plans to %s %s %q, in the place of %q\n%s", texts, change.Action, change.Name, change.New, change.Old, manifest)

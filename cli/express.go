@@ -172,31 +172,28 @@ func expressMTASTS(domain string, texts []string, body string) (*v1alpha1.MTASTS
 	return s, ""
 }
 
-// expressKey says a key record as one whose private key another holds.
-func expressKey(domain, selector string, texts []string, alias string) (*v1alpha1.ExternalSelector, string) {
-	e := &v1alpha1.ExternalSelector{Selector: selector, CNAME: alias}
-	if alias == "" {
-		switch len(texts) {
-		case 0:
-			return nil, ""
-		case 1:
-		default:
-			return nil, fmt.Sprintf("%d texts stand there, and receivers want one", len(texts))
-		}
-		r, err := dkim.Parse(texts[0])
-		switch {
-		case err != nil:
-			return nil, err.Error()
-		case r.Revoked():
-			return nil, "the key is revoked: nothing signs with it"
-		}
-		e.TXT = texts[0]
+// expressKey says a key record as one of somebody else, who holds its private key and goes on publishing it.
+func expressKey(domain, selector string, texts []string) (*v1alpha1.ExternalSelector, string) {
+	switch len(texts) {
+	case 0:
+		return nil, "no key stands there"
+	case 1:
+	default:
+		return nil, fmt.Sprintf("%d texts stand there, and receivers want one", len(texts))
 	}
-	spec := v1alpha1.MailDomainSpec{Domain: domain, DKIM: &v1alpha1.DKIMSpec{Keys: []v1alpha1.DKIMKey{}, External: []v1alpha1.ExternalSelector{*e}}}
+	r, err := dkim.Parse(texts[0])
+	switch {
+	case err != nil:
+		return nil, err.Error()
+	case r.Revoked():
+		return nil, "the key is revoked: nothing signs with it"
+	}
+	e := v1alpha1.ExternalSelector{Selector: selector, VerifyOnly: new(true)}
+	spec := v1alpha1.MailDomainSpec{Domain: domain, DKIM: &v1alpha1.DKIMSpec{Keys: []v1alpha1.DKIMKey{}, External: []v1alpha1.ExternalSelector{e}}}
 	if reason := refused(spec); reason != "" {
 		return nil, reason
 	}
-	return e, ""
+	return &e, ""
 }
 
 // refused says why the API server would not take a spec; "" if it would.

@@ -176,15 +176,7 @@ func (i *importer) keys(ctx context.Context, l *look) {
 			i.leave(name, s.Texts.Cause())
 			continue
 		}
-		alias, err := l.Resolver.Alias(ctx, name)
-		if err != nil {
-			i.leave(name, survey.CauseOf(err))
-			continue
-		}
-		e, reason := expressKey(l.Domain, s.Name, texts, alias)
-		if e == nil && reason == "" {
-			reason = "no key stands there"
-		}
+		e, reason := expressKey(l.Domain, s.Name, texts)
 		if i.leave(name, reason); e != nil {
 			external = append(external, *e)
 		}

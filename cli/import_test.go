@@ -3,6 +3,7 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -36,9 +37,8 @@ func (p *place) imported(flags ...string) (md v1alpha1.MailDomain, text string, 
 func TestImport(t *testing.T) {
 	p := newPlace(t)
 	p.sound()
-	if err := p.dns.Set("s2._domainkey.example.test", "CNAME", "s2.other.test."); err != nil {
-		t.Fatal(err)
-	}
+	p.set("s2._domainkey", "CNAME", "s2.other.test.")
+	p.txt("s2.other.test", keyRecord(t, 2048))
 	md, text, code := p.imported("--selector", "s1,s2", "--namespace", "mail")
 	if code != ExitOK || md.Name != "example-test" || md.Namespace != "mail" || md.Spec.Mode != v1alpha1.ModeObserve || strings.Count(text, "#") != 1 {
 		t.Errorf("exit code %d\n%s", code, text)
@@ -56,8 +56,8 @@ func TestImport(t *testing.T) {
 	if s := md.Spec.MTASTS; s.Mode != v1alpha1.MTASTSEnforce || s.MaxAge.Duration != 14*24*time.Hour || s.Hosting != v1alpha1.HostingExternal || !slices.Equal(s.MX, []string{"mx1.example.test"}) {
 		t.Errorf("%+v", s)
 	}
-	want := []v1alpha1.ExternalSelector{{Selector: "s1", TXT: keyRecord(t, 2048)}, {Selector: "s2", CNAME: "s2.other.test"}}
-	if s := md.Spec.DKIM; s.Keys == nil || len(s.Keys) > 0 || !slices.Equal(s.External, want) {
+	want := []v1alpha1.ExternalSelector{{Selector: "s1", VerifyOnly: new(true)}, {Selector: "s2", VerifyOnly: new(true)}}
+	if s := md.Spec.DKIM; s.Keys == nil || len(s.Keys) > 0 || !reflect.DeepEqual(s.External, want) {
 		t.Errorf("%+v", s)
 	}
 	// Of a domain without records there is nothing to say, but where selectors are not known.

@@ -48,9 +48,15 @@ type place struct {
 
 const domain = "example.test"
 
+// The key with which an operator may write the zones.
+const (
+	placeKey    = "maildomain."
+	placeSecret = "YSBzZWNyZXQgb2YgdGhlIHRlc3Rz"
+)
+
 func newPlace(t *testing.T) *place {
 	t.Helper()
-	server, err := dnsserver.Start(dnsserver.Config{Addr: "127.0.0.1:0", Zones: []string{"test", domain, "other.test"}})
+	server, err := dnsserver.Start(dnsserver.Config{Addr: "127.0.0.1:0", Zones: []string{"test", domain, "other.test"}, Keys: map[string]string{placeKey: placeSecret}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
+	"github.com/maildomain/maildomain-operator/keys"
 )
 
 // With several keys a person's word is about one switch: not about a later one, nor about that of the
@@ -93,4 +94,24 @@ func TestASwitchOfSeveralKeysIsConfirmed(t *testing.T) {
 	asks("when it signs with google and no more with that")
 	annotate(v1alpha1.AnnotationSignerSwitched, "google")
 	held()
+}
+
+// A selector of somebody else may be a CNAME, as with hosts of mail for many domains: what counts is where it leads.
+func TestAnExternalSelectorMayBeAnAlias(t *testing.T) {
+	w := newWorld(t)
+	w.must(w.dns.AddZone("tenant.example"))
+	w.must(w.dns.Set("s2._domainkey.example.com", "CNAME", "s2.tenant.example."))
+	s := spec()
+	s.DKIM.Keys, s.DKIM.External = []v1alpha1.DKIMKey{}, []v1alpha1.ExternalSelector{{Selector: "s2", VerifyOnly: new(true)}}
+	s.DMARC, s.MTASTS = nil, nil
+	w.apply("example-com", s)
+	w.until("example-com", "told of what is missing", hasReason(v1alpha1.ConditionDKIMReady, v1alpha1.ReasonNotServed))
+	pair, err := keys.Generate("ed25519", 0)
+	w.must(err)
+	w.must(w.dns.SetTXT("s2.tenant.example", pair.Record, "another text"))
+	w.until("example-com", "told of two", hasReason(v1alpha1.ConditionDKIMReady, v1alpha1.ReasonNotServed))
+	w.must(w.dns.SetTXT("s2.tenant.example", pair.Record))
+	w.until("example-com", "ready", isReady)
+	w.must(w.dns.SetTXT("s2.tenant.example", "v=DKIM1; k=ed25519; p="))
+	w.until("example-com", "told of the revocation", hasReason(v1alpha1.ConditionDKIMReady, v1alpha1.ReasonNotServed))
 }

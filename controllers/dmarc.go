@@ -263,14 +263,34 @@ func (r *Reconciler) external(ctx context.Context, s *scope, e v1alpha1.External
 		return verdict{v1alpha1.ReasonUnsupported, fmt.Sprintf("%s: this version does not publish external selectors: publish it by hand and set verifyOnly: true", slot.Key)}
 	}
 	seen := r.look(ctx, s, slot.Name)
+	if seen.rrset(slot.Key).Alias != "" {
+		return r.aliased(ctx, slot)
+	}
 	for _, text := range seen.values() {
-		if record, err := dkim.Parse(text); err == nil && !record.Revoked() {
+		if signsWith(text) {
 			if state, _ := seen.verify(slot, text); state == v1alpha1.RecordVerified {
 				return verdict{}
 			}
 		}
 	}
 	return verdict{v1alpha1.ReasonNotServed, fmt.Sprintf("%s: the name servers do not all serve one DKIM key there: have its owner publish it", slot.Key)}
+}
+
+// aliased says whether the CNAME at the selector of somebody else's key leads to one.
+func (r *Reconciler) aliased(ctx context.Context, slot records.Slot) verdict {
+	switch texts, err := r.Resolver.LookupTXT(ctx, slot.Name+"."); {
+	case err != nil && !isNotFound(err):
+		return verdict{v1alpha1.ReasonServersUnreachable, fmt.Sprintf("%s: the target of its CNAME can't be found out now", slot.Key)}
+	case len(texts) != 1 || !signsWith(texts[0]):
+		return verdict{v1alpha1.ReasonNotServed, fmt.Sprintf("%s: its CNAME does not lead to one DKIM key: have its owner publish it", slot.Key)}
+	}
+	return verdict{}
+}
+
+// signsWith reports whether a text is the record of a key that may sign.
+func signsWith(text string) bool {
+	record, err := dkim.Parse(text)
+	return err == nil && !record.Revoked()
 }
 
 // decideTLSRPT wants the record of spec.

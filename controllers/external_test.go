@@ -215,7 +215,7 @@ func wide(n int) mtasts.Policy {
 func TestHandedOver(t *testing.T) {
 	before := told(policy(mtasts.Enforce, "a.example"), ledger.HeldPolicy{Policy: policy(mtasts.Testing, "b.example").String()})
 	c := handedOver(before, noon)
-	if c.Policy != "" || c.ID != "" || open(c) || !c.HandedOver.Equal(noon) || len(c.Held) != 2 {
+	if c.Policy != "" || c.ID != before.ID || open(c) || !c.HandedOver.Equal(noon) || len(c.Held) != 2 {
 		t.Fatalf("%+v", c)
 	}
 	if want := noon.Add(recordCaches + 168*time.Hour); !ends(c).Equal(want) {

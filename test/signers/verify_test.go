@@ -12,10 +12,13 @@ import (
 	"regexp"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/emersion/go-msgauth/dkim"
 	"github.com/miekg/dns"
 
+	"github.com/maildomain/maildomain-operator/cli"
+	"github.com/maildomain/maildomain-operator/compliance"
 	"github.com/maildomain/maildomain-operator/test/real"
 )
 
@@ -47,7 +50,7 @@ for path in sys.argv[2:]:
 print(json.dumps(results))
 `
 
-// signature is what a message's signature says, and whether both verifiers find it valid.
+// signature is what a message's signature says, and whether all verifiers find it valid.
 type signature struct {
 	domain, selector, algorithm string
 	valid                       bool
@@ -65,7 +68,8 @@ func newVerifier(t *testing.T, server string) verifier {
 	return verifier{t, server}
 }
 
-// signatures returns the signatures of each message. The two verifiers must agree on every one.
+// signatures returns the signatures of each message. go-msgauth, python3-dkim and `maildomain message` must agree
+// on every one.
 func (v verifier) signatures(messages ...[]byte) [][]signature {
 	v.t.Helper()
 	dir := v.t.TempDir()
@@ -103,6 +107,10 @@ func (v verifier) signatures(messages ...[]byte) [][]signature {
 			v.t.Fatalf("go-msgauth: %v\n%s", err, message)
 		}
 		headers := parsed.Header["Dkim-Signature"]
+		byUs := v.told(files[i])
+		if len(byUs) != len(headers) {
+			v.t.Fatalf("%d signatures, maildomain message has judged %d\n%s", len(headers), len(byUs), message)
+		}
 		if len(byGo) != len(headers) || len(byPython[i]) != len(headers) {
 			v.t.Fatalf("%d signatures, go-msgauth has judged %d, python3-dkim %d\n%s", len(headers), len(byGo), len(byPython[i]), message)
 		}
@@ -110,11 +118,26 @@ func (v verifier) signatures(messages ...[]byte) [][]signature {
 			if valid := byGo[j].Err == nil; valid != byPython[i][j] {
 				v.t.Errorf("go-msgauth: %v; python3-dkim: valid is %v\n%s", byGo[j].Err, byPython[i][j], message)
 			}
+			if got := byUs[j]; got.Selector != tag(header, "s") || (got.Outcome == compliance.Pass) != byPython[i][j] || got.Outcome == compliance.Unknown {
+				v.t.Errorf("maildomain message: %+v; python3-dkim: valid is %v\n%s", got, byPython[i][j], message)
+			}
 			all[i] = append(all[i], signature{tag(header, "d"), tag(header, "s"), tag(header, "a"), byGo[j].Err == nil && byPython[i][j]})
 		}
 		slices.SortFunc(all[i], func(a, b signature) int { return bytes.Compare([]byte(a.selector), []byte(b.selector)) })
 	}
 	return all
+}
+
+// told is what `maildomain message` says of the signatures of a message.
+func (v verifier) told(file string) []cli.Signature {
+	v.t.Helper()
+	var out, complaints bytes.Buffer
+	code := cli.Run(v.t.Context(), cli.Env{Stdout: &out, Stderr: &complaints, Now: time.Now}, []string{"message", file, "-o", "json", "--resolver", v.server})
+	var report cli.MessageReport
+	if err := json.Unmarshal(out.Bytes(), &report); err != nil {
+		v.t.Fatalf("maildomain message: %v, exit code %d\n%s", err, code, &complaints)
+	}
+	return report.DKIM
 }
 
 func (v verifier) lookupTXT(name string) ([]string, error) {

@@ -70,8 +70,12 @@ func (d *draft) record(w wanted) {
 func (d *draft) decided(w wanted, set dnsprovider.RRset, decision dnsprovider.Decision) {
 	switch decision.Verb {
 	case dnsprovider.Conflict:
+		note := "it is another's and stays: remove it, or set spec.dns.conflictPolicy: Adopt"
+		if state := d.unwritten(w.Slot); state != "" {
+			note = fmt.Sprintf("the new record is %s, and whether this one is the operator's own only its ledger says: see the command status", state)
+		}
 		for _, foreign := range decision.Foreign {
-			d.conflict(w, foreign, "it is another's and stays: remove it, or set spec.dns.conflictPolicy: Adopt")
+			d.conflict(w, foreign, note)
 		}
 	case dnsprovider.Blocked:
 		d.conflict(w, "CNAME "+set.Alias, "an alias occupies the name, so nothing else can stand there: remove it, or publish the record at its target")
@@ -142,21 +146,33 @@ func (d *draft) wrote(key dnsprovider.Key, purpose v1alpha1.RecordPurpose) bool 
 	})
 }
 
+// unwritten is the state of a record that the operator has not written, for a reason: what stands in its
+// place may be the one that it wrote before. "" for any other.
+func (d *draft) unwritten(slot records.Slot) v1alpha1.RecordState {
+	for _, r := range d.md.Status.Records {
+		unwritten := r.State == v1alpha1.RecordPending || r.State == v1alpha1.RecordHeld || r.State == v1alpha1.RecordFailed
+		if unwritten && r.Name == slot.Name && r.Purpose == slot.Purpose {
+			return r.State
+		}
+	}
+	return ""
+}
+
 // policy compares the policy of spec with the one that is out. Another one gets another id, which only the
 // operator can tell.
 func (d *draft) policy(inForce compliance.Fact[compliance.Policy], mx []string) {
 	s := d.md.Spec.MTASTS
-	if s == nil || announced(d.md) == "" || s.HostingOrDefault() == v1alpha1.HostingExternal {
+	if s == nil || announced(d.md) == "" || thirdParty(d.md) {
 		return
 	}
 	seen, known := inForce.Get()
-	if !known {
-		d.missing("the policy that is in force: " + inForce.Cause())
+	if !known || seen.Failure != "" {
+		d.missing("the policy that is in force: " + cmp.Or(inForce.Cause(), seen.Failure))
 		return
 	}
 	now, err := mtasts.ParsePolicy(seen.Body)
 	want := records.MTASTSPolicy(s, mx)
-	if seen.Failure == "" && err == nil && now.Mode == want.Mode && now.MaxAge == want.MaxAge && now.CoversAll(want.MX) && want.CoversAll(now.MX) {
+	if err == nil && now.Mode == want.Mode && now.MaxAge == want.MaxAge && now.CoversAll(want.MX) && want.CoversAll(now.MX) {
 		return
 	}
 	slot := records.MTASTSSlot(d.md.Spec.Domain)
@@ -222,6 +238,15 @@ func (d *draft) generate(key v1alpha1.DKIMKey, env Env) {
 	})
 }
 
+// drop plans the end of a key that spec names no more.
+func (d *draft) drop(key v1alpha1.DKIMKeyStatus) {
+	slot := records.DKIMSlot(d.md.Spec.Domain, key.Selector)
+	d.Steps = append(d.Steps, PlanStep{
+		PlannedChange: v1alpha1.PlannedChange{Action: v1alpha1.PlanRemove, Name: slot.Name, Type: slot.Type},
+		Purpose:       v1alpha1.PurposeDKIM, Note: fmt.Sprintf("spec has key %s no more: when nobody relies on it, it is retired, and its record revoked and then removed in its time", key.Name),
+	})
+}
+
 // host compares where the policy host leads.
 func (d *draft) host() {
 	targets, known, err := hostOf(d.md)
@@ -253,9 +278,7 @@ func (d *draft) host() {
 		sets, owned = append(sets, set), append(owned, ours)
 	}
 	if !known {
-		if !slices.ContainsFunc(sets, func(s dnsprovider.RRset) bool { return len(s.Records) > 0 }) {
-			d.missing(name + " has no address: with spec.mtaSTS.address.type Auto the operator writes that of its mta-sts Service, if it knows it")
-		}
+		d.auto(name, sets)
 		return
 	}
 	decision := dnsprovider.DecideHost(dnsprovider.HostWish{Targets: targets, Adopt: d.adopts()}, sets, owned)
@@ -279,13 +302,33 @@ func (d *draft) host() {
 	}
 }
 
+// auto says what is not known of a host that is to lead to the operator's mta-sts Service.
+func (d *draft) auto(name string, sets []dnsprovider.RRset) {
+	var leads []string
+	for _, set := range sets {
+		for _, value := range set.Values() {
+			leads = append(leads, set.Type+" "+value)
+		}
+	}
+	proven := slices.ContainsFunc(d.md.Status.Records, func(r v1alpha1.RecordStatus) bool {
+		return r.Purpose == v1alpha1.PurposeMTASTSAddress && r.State == v1alpha1.RecordVerified
+	})
+	switch {
+	case len(leads) == 0:
+		d.missing(name + " has no address: with spec.mtaSTS.address.type Auto the operator writes that of its mta-sts Service, if it knows it")
+	case proven, announced(d.md) != "" && d.md.Spec.DNS.ConflictPolicyOrDefault() != v1alpha1.ConflictAdopt: // a policy is out, so it leads there
+	default:
+		d.missing(name + " leads to " + strings.Join(leads, ", ") + ": whether that is the operator's mta-sts Service only the operator knows; what leads elsewhere is replaced with spec.dns.conflictPolicy: Adopt, and else in the way")
+	}
+}
+
 // withdrawals are the records of status that spec no longer wants. Keys and policies go in their own time,
-// as status says.
+// as status says; what a third party publishes stays.
 func (d *draft) withdrawals(list []wanted) {
 	for _, r := range d.md.Status.Records {
 		key := dnsprovider.Key{Name: r.Name, Type: r.Type}
 		still := slices.ContainsFunc(list, func(w wanted) bool { return w.Key == key && w.Purpose == r.Purpose }) ||
-			r.Purpose == v1alpha1.PurposeMTASTSAddress && d.md.Spec.MTASTS != nil || r.Purpose == v1alpha1.PurposeClaim
+			r.Purpose == v1alpha1.PurposeMTASTSAddress && d.md.Spec.MTASTS != nil || r.Purpose == v1alpha1.PurposeMTASTS && thirdParty(d.md) || r.Purpose == v1alpha1.PurposeClaim
 		if still || !d.wrote(key, r.Purpose) {
 			continue
 		}

@@ -113,7 +113,7 @@ func (i *importer) express(ctx context.Context, l *look) {
 		i.spec.TLSRPT, reason = expressTLSRPT(domain, texts)
 		i.leave("_smtp._tls."+domain, reason)
 	}
-	i.policy(ctx, l)
+	i.policy(l)
 	i.keys(ctx, l)
 }
 
@@ -129,18 +129,21 @@ func (i *importer) texts(ctx context.Context, l *look, name string, fact complia
 	switch {
 	case err != nil:
 		i.leave(name, survey.CauseOf(err))
-	case alias != "" && len(texts) > 0:
+	case alias != "":
 		i.leave(name, "it is an alias of "+alias+", and the API has none for this record")
-	case alias == "":
+	default:
 		return texts, true
 	}
 	return nil, false
 }
 
-func (i *importer) policy(ctx context.Context, l *look) {
+func (i *importer) policy(l *look) {
 	name := "_mta-sts." + l.Domain
-	texts, ok := i.texts(ctx, l, name, l.Facts.MTASTS)
-	if !ok || len(texts) == 0 {
+	texts, known := l.Facts.MTASTS.Get() // perhaps behind an alias: a third party's may well be (RFC 8461 §8.2)
+	if !known {
+		i.leave(name, l.Facts.MTASTS.Cause())
+	}
+	if len(texts) == 0 {
 		return
 	}
 	policy, known := l.Facts.Policy.Get()

@@ -70,6 +70,18 @@ func TestImport(t *testing.T) {
 	}
 }
 
+// A policy whose record is an alias, as a third party has it delegated, is said as any other.
+func TestImportOfADelegatedPolicy(t *testing.T) {
+	p := newPlace(t)
+	p.sound()
+	p.txt("_mta-sts")
+	p.set("_mta-sts", "CNAME", "m.other.test.")
+	p.txt("m.other.test", "v=STSv1; id=1")
+	if md, text, code := p.imported("--selector", "s1"); code != ExitOK || md.Spec.MTASTS == nil || md.Spec.MTASTS.Hosting != v1alpha1.HostingExternal {
+		t.Errorf("exit code %d\n%s", code, text)
+	}
+}
+
 // What the API can't say, or what is not known, stands in the comments.
 func TestImportLeft(t *testing.T) {
 	key := keyRecord(t, 2048)
@@ -90,6 +102,10 @@ func TestImportLeft(t *testing.T) {
 			p.txt("_dmarc")
 			p.set("_dmarc", "CNAME", "d.other.test.")
 			p.txt("d.other.test", "v=DMARC1; p=none")
+		}, "alias of d.other.test"},
+		"an alias of nothing": {func(p *place) {
+			p.txt("_dmarc")
+			p.set("_dmarc", "CNAME", "d.other.test.")
 		}, "alias of d.other.test"},
 		"a tag of TLS-RPT":      {func(p *place) { p.txt("_smtp._tls", "v=TLSRPTv1; rua=https://a.test/; x=1") }, "no x"},
 		"no policy file":        {func(p *place) { p.answer(404, "text/plain") }, "404"},

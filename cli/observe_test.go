@@ -31,6 +31,9 @@ func TestImportThenObserve(t *testing.T) {
 	p.serve("")
 	p.set("s2._domainkey", "CNAME", "s2.other.test.")
 	p.txt("s2.other.test", keyRecord(t, 2048))
+	p.txt("_mta-sts")
+	p.set("_mta-sts", "CNAME", "m.other.test.")
+	p.txt("m.other.test", "v=STSv1; id=1")
 	n.must(n.Create(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: n.name, Name: "tsig"}, StringData: map[string]string{"secret": placeSecret}}))
 	n.must(n.Create(t.Context(), &v1alpha1.DNSProvider{ObjectMeta: metav1.ObjectMeta{Namespace: n.name, Name: "dns"}, Spec: v1alpha1.DNSProviderSpec{
 		Domains: []string{domain},

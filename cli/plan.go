@@ -194,7 +194,7 @@ func (p *planner) plan(ctx context.Context, md *v1alpha1.MailDomain) Plan {
 		Steps: []PlanStep{}, Unknown: []string{},
 	}}
 	var mx []string
-	if s := md.Spec.MTASTS; s != nil && len(s.MX) == 0 && s.HostingOrDefault() != v1alpha1.HostingExternal {
+	if s := md.Spec.MTASTS; s != nil && len(s.MX) == 0 && !thirdParty(md) {
 		list, err := p.world.resolver.LookupMX(ctx, md.Spec.Domain)
 		if err != nil && !survey.IsNotFound(err) {
 			d.missing("spec.mtaSTS names no mx, and the live ones are not known: " + survey.CauseOf(err))
@@ -220,6 +220,9 @@ func (p *planner) plan(ctx context.Context, md *v1alpha1.MailDomain) Plan {
 	d.externals()
 	for _, key := range missingKeys(md) {
 		d.generate(key, p.env)
+	}
+	for _, key := range droppedKeys(md) {
+		d.drop(key)
 	}
 	d.host()
 	d.withdrawals(list)

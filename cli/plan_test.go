@@ -11,6 +11,9 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
+	"github.com/maildomain/maildomain-operator/compliance"
+	"github.com/maildomain/maildomain-operator/dnsprovider"
+	"github.com/maildomain/maildomain-operator/probe"
 	"github.com/maildomain/maildomain-operator/records"
 )
 
@@ -188,5 +191,103 @@ func TestPlanUsage(t *testing.T) {
 	code, _, stderr := run(t, strings.Replace(planManifest, "policy: reject", "policy: refuse", 1), "plan", "-f", "-")
 	if code != ExitUsage || !strings.Contains(stderr, "would refuse") {
 		t.Errorf("exit code %d, %q", code, stderr)
+	}
+}
+
+// Keys are made for what spec has and status has not, also of another size, and end when spec names them no more.
+func TestPlannedKeys(t *testing.T) {
+	for name, c := range map[string]struct {
+		change      func(*v1alpha1.MailDomain)
+		makes, ends int
+	}{
+		"as it is":     {func(*v1alpha1.MailDomain) {}, 0, 0},
+		"another size": {func(md *v1alpha1.MailDomain) { md.Spec.DKIM.Keys[0].Bits = new(int32(4096)) }, 1, 0},
+		"another kind": {func(md *v1alpha1.MailDomain) { md.Spec.DKIM.Keys[0].Algorithm = v1alpha1.DKIMEd25519 }, 1, 0},
+		"an imported one": {func(md *v1alpha1.MailDomain) {
+			md.Spec.DKIM.Keys[0].Import = &v1alpha1.DKIMImport{Selector: "s1"}
+			*md.Status.DKIM.Keys[0].Bits = 1024
+		}, 0, 0},
+		"under way":        {func(md *v1alpha1.MailDomain) { md.Status.DKIM.Keys[0].State = v1alpha1.KeyPublished }, 0, 0},
+		"retired":          {func(md *v1alpha1.MailDomain) { md.Status.DKIM.Keys[0].State = v1alpha1.KeyRetired }, 1, 0},
+		"another name":     {func(md *v1alpha1.MailDomain) { md.Spec.DKIM.Keys[0].Name = "other" }, 1, 1},
+		"no key any more":  {func(md *v1alpha1.MailDomain) { md.Spec.DKIM.Keys = []v1alpha1.DKIMKey{} }, 0, 1},
+		"no section":       {func(md *v1alpha1.MailDomain) { md.Spec.DKIM = nil }, 0, 1},
+		"its end has come": {func(md *v1alpha1.MailDomain) { md.Spec.DKIM = nil; md.Status.DKIM.Keys[0].State = v1alpha1.KeyRetired }, 0, 0},
+	} {
+		md := &v1alpha1.MailDomain{Spec: soundSpec(), Status: soundStatus()}
+		c.change(md)
+		if makes, ends := len(missingKeys(md)), len(droppedKeys(md)); makes != c.makes || ends != c.ends {
+			t.Errorf("%s: %d are made and %d end, want %d and %d", name, makes, ends, c.makes, c.ends)
+		}
+	}
+}
+
+// drafting is a draft for a MailDomain of the cluster, by what its name servers serve.
+func drafting(change func(*v1alpha1.MailDomain), seen map[dnsprovider.Key][]string) *draft {
+	d := &draft{md: &v1alpha1.MailDomain{Spec: soundSpec(), Status: soundStatus()}, seen: map[dnsprovider.Key]answers{}}
+	change(d.md)
+	for _, key := range d.keys(nil) {
+		answer := probe.Answer{Outcome: probe.NoData}
+		if values := seen[key]; len(values) > 0 {
+			answer = probe.Answer{Outcome: probe.Found, Values: values}
+		}
+		d.seen[key] = answers{list: []probe.Answer{answer}}
+	}
+	return d
+}
+
+// What a third party publishes is not removed.
+func TestPlanOfAThirdParty(t *testing.T) {
+	record := map[dnsprovider.Key][]string{records.MTASTSSlot(domain).Key: {"v=STSv1; id=1"}}
+	for hosting, steps := range map[v1alpha1.MTASTSHosting]int{v1alpha1.HostingExternal: 0, "": 1} {
+		d := drafting(func(md *v1alpha1.MailDomain) {
+			if md.Spec.MTASTS.Hosting = hosting; hosting == "" {
+				md.Spec.MTASTS = nil
+			}
+		}, record)
+		if d.withdrawals(keysOf(d.md)); len(d.Steps) != steps {
+			t.Errorf("hosting %q: %q", hosting, d.steps())
+		}
+	}
+}
+
+// Where the operator's Service is, only the operator knows: what may lead elsewhere is not taken for no difference.
+func TestPlanOfAnAddress(t *testing.T) {
+	address := map[dnsprovider.Key][]string{{Name: "mta-sts.example.test", Type: "A"}: {"192.0.2.8"}}
+	for name, c := range map[string]struct {
+		change  func(*v1alpha1.MailDomain)
+		unknown bool
+	}{
+		"a policy is out":        {func(*v1alpha1.MailDomain) {}, false},
+		"nothing is announced":   {func(md *v1alpha1.MailDomain) { md.Status.MTASTS = nil }, true},
+		"what stands is adopted": {func(md *v1alpha1.MailDomain) { md.Spec.DNS.ConflictPolicy = v1alpha1.ConflictAdopt }, true},
+		"it is proven": {func(md *v1alpha1.MailDomain) {
+			md.Status.MTASTS = nil
+			md.Status.Records = append(md.Status.Records, v1alpha1.RecordStatus{Name: "mta-sts.example.test", Type: "A", Purpose: v1alpha1.PurposeMTASTSAddress, State: v1alpha1.RecordVerified})
+		}, false},
+	} {
+		d := drafting(c.change, address)
+		if d.host(); len(d.Steps) > 0 || len(d.Unknown) > 0 != c.unknown {
+			t.Errorf("%s: %q, unknown %q", name, d.steps(), d.Unknown)
+		}
+	}
+}
+
+// What stands while the operator holds the next record back may be its own: nobody is told to remove it.
+func TestPlanOfAHeldRecord(t *testing.T) {
+	slot := records.DMARCSlot(domain)
+	d := drafting(func(md *v1alpha1.MailDomain) { md.Status.Records[0].State = v1alpha1.RecordHeld }, map[dnsprovider.Key][]string{slot.Key: {"v=DMARC1; p=none"}})
+	d.record(valued(slot, "v=DMARC1; p=reject", ""))
+	if len(d.Steps) != 1 || d.Steps[0].Action != planConflict || strings.Contains(d.Steps[0].Note, "remove") || !strings.Contains(d.Steps[0].Note, "Held") {
+		t.Errorf("%+v", d.Steps)
+	}
+}
+
+// A policy host that gives no policy says nothing about the next id.
+func TestPlanOfAPolicyThatIsNotServed(t *testing.T) {
+	d := drafting(func(*v1alpha1.MailDomain) {}, nil)
+	d.policy(compliance.Seen(compliance.Policy{Failure: "127.0.0.1: the status is 500"}), nil)
+	if len(d.Steps) > 0 || len(d.Unknown) != 1 || !strings.Contains(d.Unknown[0], "500") {
+		t.Errorf("%q, unknown %q", d.steps(), d.Unknown)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
+	"github.com/maildomain/maildomain-operator/survey"
 )
 
 // following is how often a rotation is looked at.
@@ -101,8 +102,16 @@ func (r *rotation) possible(md *v1alpha1.MailDomain) error {
 		return errors.New("mode is Observe, in which no key is made: set spec.mode to Enforce first")
 	case md.Spec.Suspended():
 		return errors.New("spec.suspend is true, and nothing is done meanwhile: set it to false first")
+	case r.compromised == "" && len(md.Spec.DKIM.KeysOrDefault()) == 0:
+		return errors.New("spec.dkim.keys is empty: the operator makes no key that could take over")
 	case r.compromised == "":
 		return nil
+	}
+	before := md.Annotations[v1alpha1.AnnotationCompromised]
+	for _, k := range d.Keys {
+		if k.Selector == before && before != r.compromised && k.State != v1alpha1.KeyRevoked {
+			return fmt.Errorf("--compromised: the annotation names one selector, now %s, whose key is not revoked yet and would no longer be: wait until the command status says Revoked, then name %s", before, r.compromised)
+		}
 	}
 	for _, k := range d.Keys {
 		if k.Selector == r.compromised {
@@ -145,7 +154,11 @@ func (r *rotation) follow(ctx context.Context, name string, old []string, show *
 		switch {
 		case ctx.Err() != nil:
 			show.end()
-			fmt.Fprintf(r.env.Stderr, "%s: --timeout is over; the rotation goes on: see %[1]s status %s\n", r.env.name(), name)
+			why := "--timeout is over"
+			if errors.Is(ctx.Err(), context.Canceled) {
+				why = "interrupted"
+			}
+			fmt.Fprintf(r.env.Stderr, "%s: %s; the rotation goes on: see %[1]s status %s\n", r.env.name(), why, name)
 			return exit(ExitUnknown)
 		case errors.As(err, &noSuch{}):
 			show.end()
@@ -180,6 +193,11 @@ func (r *rotation) done(md *v1alpha1.MailDomain, old []string) bool {
 			return false
 		}
 	}
+	for _, one := range md.Status.Records {
+		if r.compromised != "" && one.Name == survey.KeyName(r.compromised, md.Spec.Domain) && one.State != v1alpha1.RecordVerified {
+			return false // the ledger has it revoked, and a name server may still serve the key
+		}
+	}
 	active := md.Status.DKIM.ActiveSelectors
 	return len(active) > 0 && len(active) >= len(md.Spec.DKIM.KeysOrDefault()) &&
 		!slices.ContainsFunc(active, func(s string) bool { return slices.Contains(old, s) })
@@ -197,7 +215,7 @@ func stalled(md *v1alpha1.MailDomain) string {
 
 // needsHelp are the reasons with which no key goes on by itself.
 var needsHelp = []string{
-	v1alpha1.ReasonKeyLost, v1alpha1.ReasonKeyUnreadable, v1alpha1.ReasonSecretConflict, v1alpha1.ReasonSecretFull,
+	v1alpha1.ReasonKeyUnreadable, v1alpha1.ReasonSecretConflict, v1alpha1.ReasonSecretFull, v1alpha1.ReasonDKIMRequired,
 	v1alpha1.ReasonRecordConflict, v1alpha1.ReasonAliasInTheWay, v1alpha1.ReasonUnauthorized, v1alpha1.ReasonLedgerUnreadable,
 	v1alpha1.ReasonNotPermitted, v1alpha1.ReasonDomainNotClaimed,
 }

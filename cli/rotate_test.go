@@ -88,10 +88,10 @@ func TestRotate(t *testing.T) {
 func TestRotateCannot(t *testing.T) {
 	n := newNamespace(t)
 	md := n.apply("example-test", soundSpec(), soundStatus())
-	lost := soundStatus()
-	lost.Conditions = conditionsOf([4]string{"Ready", "False", "SectionsNotReady", "x"}, [4]string{"DKIMReady", "False", "KeyLost", "restore the Secret"})
-	for i := range lost.Conditions {
-		lost.Conditions[i].LastTransitionTime = metav1.NewTime(now)
+	unreadable := soundStatus()
+	unreadable.Conditions = conditionsOf([4]string{"Ready", "False", "SectionsNotReady", "x"}, [4]string{"DKIMReady", "False", "KeyUnreadable", "restore the Secret"})
+	for i := range unreadable.Conditions {
+		unreadable.Conditions[i].LastTransitionTime = metav1.NewTime(now)
 	}
 	if code, _, stderr := n.run("rotate", "example-test", "--compromised", "s9"); code != ExitUsage || !strings.Contains(stderr, "want one of s1") {
 		t.Errorf("exit code %d: %s", code, stderr)
@@ -100,10 +100,10 @@ func TestRotateCannot(t *testing.T) {
 	if len(md.Annotations) > 0 {
 		t.Errorf("%v", md.Annotations)
 	}
-	done := n.operator(md, v1alpha1.AnnotationRotate, lost)
+	done := n.operator(md, v1alpha1.AnnotationRotate, unreadable)
 	code, _, stderr := n.run("rotate", "example-test", "--wait", "--timeout", "5m")
 	n.must(<-done)
-	if code != ExitFail || !strings.Contains(stderr, "KeyLost: restore the Secret") {
+	if code != ExitFail || !strings.Contains(stderr, "KeyUnreadable: restore the Secret") {
 		t.Errorf("exit code %d: %s", code, stderr)
 	}
 	n.says(md, soundStatus())
@@ -126,6 +126,8 @@ func TestRotationDone(t *testing.T) {
 		}
 		return md
 	}
+	unwritten := rotatedStatus(v1alpha1.KeyRevoked)
+	unwritten.Records[3].State = v1alpha1.RecordFailed
 	for name, c := range map[string]struct {
 		md          *v1alpha1.MailDomain
 		compromised string
@@ -136,6 +138,7 @@ func TestRotationDone(t *testing.T) {
 		"one of two signs":             {of(2, rotatedStatus(v1alpha1.KeyRetired)), "", false},
 		"compromised, and still there": {of(1, rotatedStatus(v1alpha1.KeyRetired)), "s1", false},
 		"compromised and revoked":      {of(1, rotatedStatus(v1alpha1.KeyRevoked)), "s1", true},
+		"revoked, and still served":    {of(1, unwritten), "s1", false},
 	} {
 		r := rotation{compromised: c.compromised}
 		if got := r.done(c.md, []string{"s1"}); got != c.done {
@@ -163,5 +166,34 @@ func TestProgress(t *testing.T) {
 	}
 	if out := drawn.String(); strings.Count(out, "\x1b[2A") != 3 || !strings.Contains(out, "[########........] Published") || !strings.Contains(out, "[################] Active") {
 		t.Errorf("%q", out)
+	}
+}
+
+// A second compromised key would take the annotation from the first, which would get its retention back.
+func TestRotationPossible(t *testing.T) {
+	of := func(state v1alpha1.DKIMKeyState, annotation string) *v1alpha1.MailDomain {
+		md := &v1alpha1.MailDomain{Spec: soundSpec(), Status: rotatedStatus(state)}
+		md.Annotations = map[string]string{v1alpha1.AnnotationCompromised: annotation}
+		return md
+	}
+	none := of(v1alpha1.KeyRetired, "")
+	none.Spec.DKIM.Keys = []v1alpha1.DKIMKey{}
+	for name, c := range map[string]struct {
+		md          *v1alpha1.MailDomain
+		compromised string
+		why         string
+	}{
+		"the first":            {of(v1alpha1.KeyRetired, ""), "s1", ""},
+		"the same once more":   {of(v1alpha1.KeyRetired, "s1"), "s1", ""},
+		"a second one":         {of(v1alpha1.KeyRetired, "s1"), "s2", "s1, whose key is not revoked yet"},
+		"after the first":      {of(v1alpha1.KeyRevoked, "s1"), "s2", ""},
+		"one that is gone":     {of(v1alpha1.KeyRevoked, "s0"), "s2", ""},
+		"a rotation meanwhile": {of(v1alpha1.KeyRetired, "s1"), "", ""},
+		"no key is wanted":     {none, "", "spec.dkim.keys is empty"},
+	} {
+		r := rotation{compromised: c.compromised}
+		if err := r.possible(c.md); (err == nil) != (c.why == "") || err != nil && !strings.Contains(err.Error(), c.why) {
+			t.Errorf("%s: %v, want %q", name, err, c.why)
+		}
 	}
 }

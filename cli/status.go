@@ -219,21 +219,25 @@ type judged struct {
 	words string
 	is    func(string) bool
 	fits  func([]string) bool
+	alias bool // an alias does as well: what it leads to shows at the resolver
 }
 
 func judgeOf(w *wanted, l *Link, md *v1alpha1.MailDomain) judged {
 	if w != nil {
-		return judged{w.String(), w.Is, func(values []string) bool { return len(values) == 1 && w.fits(values[0]) }}
+		return judged{words: w.String(), is: w.Is, fits: func(values []string) bool { return len(values) == 1 && w.fits(values[0]) }}
+	}
+	if l.Purpose == v1alpha1.PurposeMTASTS && thirdParty(md) {
+		return judged{words: "one record, of the third party that serves the policy", is: protocols[l.Purpose], fits: func(values []string) bool { return len(values) == 1 }, alias: true}
 	}
 	all := func(string) bool { return true }
 	if is := protocols[l.Purpose]; is != nil && l.Type == dnsprovider.TypeTXT {
-		return judged{"nothing any more: it is withdrawn in its time", is, func(values []string) bool { return len(values) == 0 }}
+		return judged{words: "nothing any more: it is withdrawn in its time", is: is, fits: func(values []string) bool { return len(values) == 0 }}
 	}
 	if targets, known, err := hostOf(md); known && err == nil && len(targets) > 0 {
 		values := slices.Sorted(slices.Values(targets[l.Type]))
-		return judged{strings.Join(values, ", "), all, func(seen []string) bool { return slices.Equal(slices.Sorted(slices.Values(seen)), values) }}
+		return judged{words: strings.Join(values, ", "), is: all, fits: func(seen []string) bool { return slices.Equal(slices.Sorted(slices.Values(seen)), values) }}
 	}
-	return judged{"the address of the operator's mta-sts Service", all, func(values []string) bool { return len(values) > 0 }}
+	return judged{words: "the address of the operator's mta-sts Service", is: all, fits: func(values []string) bool { return len(values) > 0 }}
 }
 
 // witnesses are what each address of each name server has.
@@ -248,16 +252,16 @@ func (l *Link) witnesses(a answers, j judged) {
 			addr = one.Addr.Addr().String()
 		}
 		unknown := ""
-		values := one.Values
-		switch {
-		case !proves(one):
+		if !proves(one) {
 			unknown = strings.TrimSpace(string(one.Outcome) + " " + one.Detail)
-		case one.Alias != "":
-			values = []string{"CNAME " + one.Alias}
 		}
-		w := j.witness(one.Server, addr, values, unknown)
-		if one.Alias != "" && unknown == "" {
-			w.Sight, w.Values = SightDiffers, values
+		w := j.witness(one.Server, addr, one.Values, unknown)
+		switch {
+		case one.Alias == "" || l.Type == dnsprovider.TypeCNAME: // where it is none in the way
+		case j.alias:
+			w.Sight = SightServes
+		default:
+			w.Sight, w.Values = SightDiffers, []string{"CNAME " + one.Alias}
 		}
 		l.Servers = append(l.Servers, w)
 	}

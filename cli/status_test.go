@@ -11,6 +11,7 @@ import (
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
 	"github.com/maildomain/maildomain-operator/compliance"
+	"github.com/maildomain/maildomain-operator/probe"
 	"github.com/maildomain/maildomain-operator/records"
 )
 
@@ -162,5 +163,40 @@ func TestPlanOfTheCluster(t *testing.T) {
 	_, text, _ := n.run(slices.Concat([]string{"plan", "example-test"}, p.worldFlags())...)
 	if !strings.Contains(text, "2 differences") || !strings.Contains(text, `- "v=DMARC1; p=reject`) {
 		t.Error(text)
+	}
+}
+
+// A CNAME is an alias in the way of other records, and where one is wanted it is the record; and what a third party publishes
+// is wanted as it is.
+func TestWitnesses(t *testing.T) {
+	sidecar := &v1alpha1.MailDomain{Spec: soundSpec()}
+	sidecar.Spec.MTASTS.Address = &v1alpha1.MTASTSAddress{Type: v1alpha1.AddressCNAME, Values: []string{"mail.other.test"}}
+	external := &v1alpha1.MailDomain{Spec: soundSpec()}
+	external.Spec.MTASTS.Hosting = v1alpha1.HostingExternal
+	text := func(values ...string) probe.Answer { return probe.Answer{Outcome: probe.Found, Values: values} }
+	alias := probe.Answer{Outcome: probe.Found, Alias: "there.other.test"}
+	cname := func(target string) probe.Answer {
+		return probe.Answer{Outcome: probe.Found, Alias: target, Values: []string{target}}
+	}
+	host, policy := Link{Name: "mta-sts.example.test", Type: "CNAME", Purpose: v1alpha1.PurposeMTASTSAddress}, Link{Name: "_mta-sts.example.test", Type: "TXT", Purpose: v1alpha1.PurposeMTASTS}
+	for name, c := range map[string]struct {
+		md     *v1alpha1.MailDomain
+		link   Link
+		answer probe.Answer
+		want   Sight
+	}{
+		"the CNAME of the host":      {sidecar, host, cname("mail.other.test"), SightServes},
+		"another CNAME":              {sidecar, host, cname("else.other.test"), SightDiffers},
+		"no CNAME":                   {sidecar, host, probe.Answer{Outcome: probe.NXDomain}, SightNothing},
+		"an alias at another record": {sidecar, policy, alias, SightDiffers},
+		"the third party's record":   {external, policy, text("v=STSv1; id=1", "else"), SightServes},
+		"its alias":                  {external, policy, alias, SightServes},
+		"two records":                {external, policy, text("v=STSv1; id=1", "v=STSv1; id=2"), SightDiffers},
+		"none":                       {external, policy, text(), SightNothing},
+	} {
+		c.link.witnesses(answers{list: []probe.Answer{c.answer}}, judgeOf(nil, &c.link, c.md))
+		if got := c.link.Servers[0].Sight; got != c.want {
+			t.Errorf("%s: %s, want %s: %+v", name, got, c.want, c.link.Servers[0])
+		}
 	}
 }

@@ -57,7 +57,7 @@ func wantedOf(md *v1alpha1.MailDomain, mx []string) (list []wanted, errs []error
 		}
 		list = append(list, valued(records.DMARCSlot(domain), records.DMARC(spec.DMARC).String(), note))
 	}
-	if spec.MTASTS != nil && spec.MTASTS.HostingOrDefault() != v1alpha1.HostingExternal {
+	if spec.MTASTS != nil && !thirdParty(md) {
 		policy := records.MTASTSPolicy(spec.MTASTS, mx)
 		if err := policy.Validate(); err != nil {
 			errs = append(errs, fmt.Errorf("spec.mtaSTS: %w", err))
@@ -69,6 +69,12 @@ func wantedOf(md *v1alpha1.MailDomain, mx []string) (list []wanted, errs []error
 		list = append(list, valued(records.TLSRPTSlot(domain), records.TLSRPT(spec.TLSRPT).String(), ""))
 	}
 	return list, errs
+}
+
+// thirdParty reports whether somebody else serves the policy, and publishes its record and its address.
+func thirdParty(md *v1alpha1.MailDomain) bool {
+	s := md.Spec.MTASTS
+	return s != nil && s.HostingOrDefault() == v1alpha1.HostingExternal
 }
 
 // announced is the id of the operator's policy that is out; "" if none is. Only the first one follows from the
@@ -130,7 +136,7 @@ func isKey(text string, k v1alpha1.DKIMKeyStatus) bool {
 func hostOf(md *v1alpha1.MailDomain) (targets dnsprovider.Targets, known bool, err error) {
 	s := md.Spec.MTASTS
 	switch {
-	case s == nil || s.HostingOrDefault() == v1alpha1.HostingExternal || s.AddressTypeOrDefault() == v1alpha1.AddressNone:
+	case s == nil || thirdParty(md) || s.AddressTypeOrDefault() == v1alpha1.AddressNone:
 		return nil, true, nil
 	case s.AddressTypeOrDefault() == v1alpha1.AddressAuto:
 		return nil, false, nil
@@ -139,18 +145,45 @@ func hostOf(md *v1alpha1.MailDomain) (targets dnsprovider.Targets, known bool, e
 	return targets, true, err
 }
 
-// missingKeys are the keys of spec that status does not have.
+// missingKeys are the keys of spec that status does not have, or has of another algorithm or size.
 func missingKeys(md *v1alpha1.MailDomain) (list []v1alpha1.DKIMKey) {
 	if md.Spec.DKIM == nil {
 		return nil
 	}
 	for _, key := range md.Spec.DKIM.KeysOrDefault() {
 		made := md.Status.DKIM != nil && slices.ContainsFunc(md.Status.DKIM.Keys, func(k v1alpha1.DKIMKeyStatus) bool {
-			return k.Name == key.Name && k.State != v1alpha1.KeyRetired && k.State != v1alpha1.KeyRevoked
+			return k.Name == key.Name && signsOn(k) && isOf(k, key)
 		})
 		if !made {
 			list = append(list, key)
 		}
 	}
 	return list
+}
+
+// droppedKeys are the keys of status that spec names no more.
+func droppedKeys(md *v1alpha1.MailDomain) (list []v1alpha1.DKIMKeyStatus) {
+	if md.Status.DKIM == nil {
+		return nil
+	}
+	var named []v1alpha1.DKIMKey
+	if md.Spec.DKIM != nil {
+		named = md.Spec.DKIM.KeysOrDefault()
+	}
+	for _, k := range md.Status.DKIM.Keys {
+		if signsOn(k) && !slices.ContainsFunc(named, func(key v1alpha1.DKIMKey) bool { return key.Name == k.Name }) {
+			list = append(list, k)
+		}
+	}
+	return list
+}
+
+// signsOn holds for a key that signs, or is to.
+func signsOn(k v1alpha1.DKIMKeyStatus) bool {
+	return k.State != v1alpha1.KeyRetired && k.State != v1alpha1.KeyRevoked
+}
+
+// isOf reports whether a key is what spec has it be; one that is imported is as it is.
+func isOf(k v1alpha1.DKIMKeyStatus, key v1alpha1.DKIMKey) bool {
+	return key.Import != nil || k.Algorithm == key.AlgorithmOrDefault() && (k.Bits == nil || *k.Bits == key.BitsOrDefault())
 }

@@ -39,6 +39,7 @@ func (r *Reconciler) judgeCompliance(_ context.Context, s *scope) error {
 	q := survey.Question{Domain: s.md.Spec.Domain, Selectors: s.signing(), NoSelectors: "have a key of spec.dkim.keys sign, or name those of others in spec.dkim.external", Version: s.standing()}
 	for _, b := range s.md.Spec.Compliance.Baselines {
 		q.Baselines = append(q.Baselines, string(b))
+		q.Before = append(q.Before, toldIn(s.md.Status.Compliance, b))
 	}
 	seen, known := r.Surveyor.Look(customer(s.md.Namespace, s.md.Name), q)
 	s.again(max(time.Second, seen.Again.Sub(s.now)))
@@ -57,6 +58,23 @@ func (r *Reconciler) judgeCompliance(_ context.Context, s *scope) error {
 		}
 	}
 	return nil
+}
+
+// toldIn is what status says of a baseline, in the words of a survey: it outlives the process that has seen it.
+func toldIn(list []v1alpha1.ComplianceStatus, b v1alpha1.Baseline) (r compliance.Result) {
+	for _, before := range list {
+		if before.Baseline != b {
+			continue
+		}
+		for _, control := range before.Controls {
+			for outcome, verdict := range verdicts {
+				if control.Verdict == verdict {
+					r.Verdicts = append(r.Verdicts, compliance.Verdict{Control: control.Name, Outcome: outcome})
+				}
+			}
+		}
+	}
+	return r
 }
 
 // signing are the selectors that are known to sign; nil: none is known.

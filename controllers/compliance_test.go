@@ -176,3 +176,15 @@ func TestComplianceStatus(t *testing.T) {
 		t.Error("a baseline that this version does not know passes")
 	}
 }
+
+// What status says is what a survey is compared with, after a restart too.
+func TestToldIn(t *testing.T) {
+	list := []v1alpha1.ComplianceStatus{{Baseline: "B", Controls: []v1alpha1.ControlStatus{{Name: "SPF", Verdict: v1alpha1.VerdictNotApplicable}, {Name: "DKIM", Verdict: v1alpha1.VerdictUnknown}}}}
+	got := toldIn(list, "B").Verdicts
+	if len(got) != 2 || got[0].Control != "SPF" || got[0].Outcome != compliance.NotApplicable || got[1].Control != "DKIM" || got[1].Outcome != compliance.Unknown {
+		t.Errorf("%+v", got)
+	}
+	if got := toldIn(list, "other").Verdicts; len(got) > 0 {
+		t.Errorf("of a baseline that was not judged: %+v", got)
+	}
+}

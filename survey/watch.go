@@ -19,8 +19,10 @@ const (
 	// retry is how soon a domain is surveyed again that does not pass, and then twice as late each time, up to
 	// daily: a record of ours takes a while to reach every cache.
 	retry = time.Minute
-	// soon is when to look again for a first result.
-	soon = 5 * time.Second
+	// soon is when to look again for a first result, and usual what a survey takes, so that who is far behind
+	// in the queue is not back before its turn.
+	soon  = 5 * time.Second
+	usual = time.Second
 	// longestSurvey bounds one survey, so that silent domains do not hold others up for long: what has no
 	// answer by then is unknown.
 	longestSurvey = 20 * time.Second
@@ -37,6 +39,9 @@ type Question struct {
 	// Version tells apart what was there before and after a change by the one who asks: with another one
 	// the domain is surveyed anew.
 	Version string
+	// Before is what the one who asks was told last, by whichever process, for each of Baselines. It is no
+	// part of the question.
+	Before []compliance.Result
 }
 
 func (q Question) same(other Question) bool {
@@ -117,7 +122,7 @@ func (w *Watch) Look(key string, q Question) (seen Verdicts, known bool) {
 	}
 	seen = d.seen
 	if !now.Before(seen.Again) {
-		seen.Again = now.Add(soon)
+		seen.Again = now.Add(soon + usual*time.Duration(w.queue.Len()/w.workers))
 	}
 	return seen, !seen.At.IsZero()
 }
@@ -209,8 +214,11 @@ func (w *Watch) end(ctx context.Context, d *watched, q Question, results []compl
 	if ctx.Err() != nil || !d.question.same(q) {
 		return
 	}
-	now := w.now()
-	if d.doubted = !d.doubted && lessKnown(d.seen.Results, results); d.doubted {
+	now, before := w.now(), d.seen.Results
+	if before == nil {
+		before = q.Before
+	}
+	if d.doubted = !d.doubted && lessKnown(before, results); d.doubted {
 		d.seen.Again = now.Add(retry)
 		return
 	}
@@ -221,6 +229,7 @@ func (w *Watch) end(ctx context.Context, d *watched, q Question, results []compl
 		d.wait = min(max(2*d.wait, retry), daily)
 		wait = d.wait
 	}
+	d.question.Before = nil // seen tells from now on
 	d.seen = Verdicts{Results: results, At: now, Again: now.Add(wait + jitter(d.key, wait))}
 }
 
@@ -234,8 +243,10 @@ func passes(results []compliance.Result) bool {
 func lessKnown(before, now []compliance.Result) bool {
 	for i, r := range now {
 		for j, v := range r.Verdicts {
-			if i < len(before) && j < len(before[i].Verdicts) && v.Outcome == compliance.Unknown && before[i].Verdicts[j].Outcome != compliance.Unknown {
-				return true
+			if v.Outcome == compliance.Unknown && i < len(before) && j < len(before[i].Verdicts) {
+				if was := before[i].Verdicts[j]; was.Control == v.Control && was.Outcome != compliance.Unknown {
+					return true
+				}
 			}
 		}
 	}

@@ -146,6 +146,42 @@ func TestWatchBelievesTheSecondUnknown(t *testing.T) {
 	})
 }
 
+// A new process takes nobody's verdict away for one lost answer, and what was unknown before is told at once.
+func TestWatchRemembersOverARestart(t *testing.T) {
+	for before, doubts := range map[compliance.Outcome]bool{compliance.Pass: true, compliance.Fail: true, compliance.Unknown: false} {
+		synctest.Test(t, func(t *testing.T) {
+			w := watching(t)
+			w.answer(compliance.Unknown)
+			q := Question{Domain: "example.com", Baselines: []string{"B"}, Before: []compliance.Result{{Verdicts: []compliance.Verdict{{Control: "C", Outcome: before}}}}}
+			w.Look("one", q)
+			synctest.Wait()
+			if _, known := w.Look("one", q); known == doubts {
+				t.Errorf("%s before: the first unknown is told: %v", before, known)
+			}
+			if seen, known := w.pass(q, 3*time.Minute); !known || seen.Results[0].Outcome != compliance.Unknown {
+				t.Errorf("%s before: the second one is not told: %+v", before, seen)
+			}
+		})
+	}
+}
+
+// Who is far behind in the queue is not back before its turn.
+func TestWatchTellsWhenItsTurnIs(t *testing.T) {
+	now := time.Now()
+	w := NewWatch(2, World{}, func() time.Time { return now })
+	last := time.Time{}
+	for i := range 200 {
+		seen, _ := w.Look(fmt.Sprint(i), Question{Domain: fmt.Sprintf("%d.example", i)})
+		if i == 0 && seen.Again.Sub(now) != soon {
+			t.Errorf("the first is to look again after %s", seen.Again.Sub(now))
+		}
+		last = seen.Again
+	}
+	if got := last.Sub(now); got != soon+100*usual {
+		t.Errorf("the last of 200 is to look again after %s", got)
+	}
+}
+
 // A watch holds no more than its limit, and forgets who was not looked for.
 func TestWatchIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -58,12 +58,16 @@ func TestDomainsOfOneZoneShareCalls(t *testing.T) {
 	const domains, workers = 24, 8
 	for name, host := range map[string]func(*world) hosted{"cloudflare": hostedByCloudflare, "route53": hostedByRoute53} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
-			n := w.calls(host(w), domains, workers)
-			t.Logf("%d domains by %d workers: %d calls, %.2f each", domains, workers, n, float64(n)/domains)
-			if n > 4*domains { // how many share depends on who waits for whom
-				t.Errorf("%d calls for %d domains: they hardly share any", n, domains)
+			least := 6 * domains
+			for range 3 { // how many share depends on who waits for whom
+				w := newWorld(t)
+				least = min(least, w.calls(host(w), domains, workers))
+				t.Logf("%d domains by %d workers: at least %d calls, %.2f each", domains, workers, least, float64(least)/domains)
+				if least <= 6*domains/2 {
+					return
+				}
 			}
+			t.Errorf("%d calls for %d domains: they hardly share any", least, domains)
 		})
 	}
 }

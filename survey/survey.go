@@ -15,7 +15,8 @@ import (
 	"github.com/maildomain/maildomain-operator/probe"
 )
 
-// MaxHosts bounds how many MX hosts and selectors are looked at: a zone can name thousands.
+// MaxHosts bounds how many MX hosts are asked for TLS, since a zone can name thousands, and how many selectors the command
+// line takes. Those of a MailDomain are bounded by its spec.
 const MaxHosts = 32
 
 // World is how DNS, HTTPS and SMTP are asked.

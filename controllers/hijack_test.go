@@ -506,7 +506,13 @@ func (a *attack) anew() {
 	ns.Spec.Finalizers = nil // what the namespace controller does when nothing is left
 	a.w.must(a.w.api.SubResource("finalize").Update(ctx, ns))
 	a.w.must(a.w.api.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: a.namespace}}))
-	a.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "tsig"}, StringData: map[string]string{"secret": tsigSecret}})
+	tsig := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: a.namespace, Name: "tsig"}, StringData: map[string]string{"secret": tsigSecret}}
+	err := a.w.api.Create(ctx, tsig)
+	for apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) { // until the API server's cache has the new namespace
+		time.Sleep(20 * time.Millisecond)
+		err = a.w.api.Create(ctx, tsig)
+	}
+	a.w.must(err)
 	a.md = &v1alpha1.MailDomain{ObjectMeta: metav1.ObjectMeta{Name: a.md.Name}, Spec: a.md.Spec}
 }
 

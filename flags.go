@@ -24,6 +24,7 @@ type clusterFlags struct {
 	plain       bool
 	health      string
 	metricsFlags
+	loggingFlags
 }
 
 func (f *clusterFlags) register(set *flag.FlagSet) {
@@ -33,6 +34,7 @@ func (f *clusterFlags) register(set *flag.FlagSet) {
 	set.StringVar(&f.snapshotDir, "snapshot-dir", "", "`directory` that mta-sts serves from; empty: none is written")
 	set.BoolVar(&f.plain, "mta-sts-plain", false, "policies are served with mta-sts --plain, behind an Ingress or a Gateway that ends TLS: no Secret with a certificate is asked for, and replicas are asked over HTTP")
 	f.metricsFlags.register(set)
+	f.loggingFlags.register(set)
 	set.StringVar(&f.health, "health-listen", "0", "`address` of /healthz and /readyz, plain HTTP; 0: none")
 }
 

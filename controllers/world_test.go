@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -59,7 +60,7 @@ type world struct {
 	roots     *x509.CertPool
 	fetchPort uint16
 	events    *events.FakeRecorder
-	secrecy   secrecy
+	secrecy   watchman
 
 	effects  []string // every write, in order: to the API server and to DNS
 	provider int      // every call to the DNS provider, reads included
@@ -347,6 +348,7 @@ func (w *world) pass(name string) (died bool) {
 			if _, expected := v.(crash); !expected {
 				panic(v)
 			}
+			w.secrecy.read(w.t, "a crash", fmt.Sprintf("%v\n%s", v, debug.Stack()))
 			died = true
 		}
 	}()

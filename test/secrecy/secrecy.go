@@ -11,6 +11,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	"regexp"
 	"strings"
 	"sync"
 )
@@ -26,6 +27,7 @@ type Keys struct {
 func (k *Keys) Find(text string) string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	text += undumped(text)
 	whole := strings.NewReplacer("\n", "", `\n`, "", "\r", "", `\r`, "").Replace(text) // PEM has lines
 	for needle, file := range k.needles {
 		if strings.Contains(text, needle) || strings.Contains(whole, needle) {
@@ -34,6 +36,19 @@ func (k *Keys) Find(text string) string {
 	}
 	return ""
 }
+
+// undumped is what hex.Dump was given, as client-go logs bodies with it.
+func undumped(text string) string {
+	var octets strings.Builder
+	for _, line := range dumpLine.FindAllStringSubmatch(text, -1) {
+		part, _ := hex.DecodeString(strings.ReplaceAll(line[1], " ", ""))
+		octets.Write(part)
+	}
+	return octets.String()
+}
+
+// dumpLine has the offset, sixteen octets in two halves, and the same as text.
+var dumpLine = regexp.MustCompile(`[0-9a-f]{8}  ((?:[0-9a-f]{2}  ?)+) *\|`)
 
 // Learn takes in the private keys of a PEM file.
 func (k *Keys) Learn(name string, content []byte) {

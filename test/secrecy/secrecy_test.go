@@ -3,6 +3,7 @@ package secrecy
 import (
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
@@ -49,6 +50,8 @@ func TestAPrivateKeyIsFoundWhereverItIsWritten(t *testing.T) {
 			"as octets":           fmt.Sprintf("%d", block.Bytes),
 			"as hex":              fmt.Sprintf("%x", block.Bytes),
 			"as HEX":              fmt.Sprintf("%X", block.Bytes),
+			"dumped":              hex.Dump(block.Bytes),
+			"dumped and quoted":   fmt.Sprintf("%q", hex.Dump(file)),
 			"raw":                 string(block.Bytes),
 			"in base64":           base64.StdEncoding.EncodeToString(block.Bytes),
 			"in base64, shifted":  base64.StdEncoding.EncodeToString(append([]byte("x"), block.Bytes...)),

@@ -232,12 +232,11 @@ func manager(ctx context.Context, args []string, stderr io.Writer) error {
 		Left:          process.Left,
 		Meter:         process,
 	}
-	seen := survey.World{
-		Resolver: resolver, Roots: roots, PolicyPort: uint16(f.policyPort), DNSPort: uint16(f.dnsPort), AllowPrivate: allowed,
-		TLS: func(context.Context, string) compliance.Fact[compliance.TLS] {
-			return compliance.Unseen[compliance.TLS]("MX hosts are not asked for TLS with --starttls-probe=off")
-		},
+	seen := survey.World{Resolver: resolver, Roots: roots, PolicyPort: uint16(f.policyPort), DNSPort: uint16(f.dnsPort), AllowPrivate: allowed}
+	seen.TLS = func(context.Context, string) compliance.Fact[compliance.TLS] {
+		return compliance.Unseen[compliance.TLS]("MX hosts are not asked for TLS with --starttls-probe=off")
 	}
+	seenBy := func(string) survey.World { return seen }
 	if f.starttls == "on" {
 		prober := &probe.STARTTLSProber{Resolver: resolver, Roots: roots, Port: uint16(f.smtpPort), AllowPrivate: allowed}
 		watch := probe.NewMXWatch(mxProbes, prober.Probe, clock.RealClock{}.Now)
@@ -245,9 +244,13 @@ func manager(ctx context.Context, args []string, stderr io.Writer) error {
 			return err
 		}
 		reconciler.MX = watch
-		seen.TLS = survey.WatchedTLS(watch.Look)
+		seenBy = func(tenant string) survey.World {
+			seen := seen
+			seen.TLS = survey.WatchedTLS(func(host string) (probe.MXSeen, bool) { return watch.Look(tenant, host) })
+			return seen
+		}
 	}
-	surveys := survey.NewWatch(surveyors, seen, clock.RealClock{}.Now)
+	surveys := survey.NewWatch(surveyors, seenBy, clock.RealClock{}.Now)
 	if err := mgr.Add(surveys); err != nil {
 		return err
 	}

@@ -41,7 +41,7 @@ func (r *Reconciler) judgeCompliance(_ context.Context, s *scope) error {
 		q.Baselines = append(q.Baselines, string(b))
 		q.Before = append(q.Before, toldIn(s.md.Status.Compliance, b))
 	}
-	seen, known := r.Surveyor.Look(customer(s.md.Namespace, s.md.Name), q)
+	seen, known := r.Surveyor.Look(s.md.Namespace, s.md.Name, q)
 	s.again(max(time.Second, seen.Again.Sub(s.now)))
 	s.compliance.fresh = s.unsettledCaches()
 	for i, b := range s.md.Spec.Compliance.Baselines {

@@ -19,13 +19,14 @@ import (
 // surveyBy has the world judged by baselines, as seen through a resolver.
 func (w *world) surveyBy(resolver string) {
 	w.t.Helper()
-	watch := survey.NewWatch(1, survey.World{
+	seen := survey.World{
 		Resolver: probe.NewResolver([]string{resolver}, 10*time.Second), Roots: w.roots, PolicyPort: w.fetchPort,
 		AllowPrivate: func(a netip.Addr) bool { return a.IsLoopback() },
 		TLS: func(context.Context, string) compliance.Fact[compliance.TLS] {
 			return compliance.Seen(compliance.TLS{OK: true, Offered: true})
 		},
-	}, w.clock.Now)
+	}
+	watch := survey.NewWatch(1, func(string) survey.World { return seen }, w.clock.Now)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() { defer close(ended); _ = watch.Start(ctx) }()

@@ -54,7 +54,7 @@ func (r *Reconciler) gatherAnnouncement(ctx context.Context, s *scope) announcem
 	names := make([]string, len(live))
 	for i := range live {
 		names[i] = live[i].name
-		r.seeTLS(&live[i], s.md.Status.MTASTS)
+		r.seeTLS(s.md.Namespace, &live[i], s.md.Status.MTASTS)
 	}
 	s.mtasts.hosts, s.mtasts.known = names, err == nil
 	a := announcement{now: s.now, wanted: records.MTASTSPolicy(s.md.Spec.MTASTS, names), live: live, known: err == nil}
@@ -72,11 +72,11 @@ func (r *Reconciler) gatherAnnouncement(ctx context.Context, s *scope) announcem
 }
 
 // seeTLS notes what is known of the host's TLS.
-func (r *Reconciler) seeTLS(host *mxHost, before *v1alpha1.MTASTSStatus) {
+func (r *Reconciler) seeTLS(tenant string, host *mxHost, before *v1alpha1.MTASTSStatus) {
 	if r.MX == nil {
 		return
 	}
-	if seen, known := r.MX.Look(host.name); known {
+	if seen, known := r.MX.Look(tenant, host.name); known {
 		outcome, message := seen.Verdict()
 		host.tls, host.message = mxVerdicts[outcome], message
 		return

@@ -29,15 +29,16 @@ type ReplicaFetcher interface {
 
 // MXProber knows what the hosts of MX records offer, as probe.MXWatch does.
 type MXProber interface {
-	// Look returns what was seen last, and never waits; known is false before the first answer.
-	Look(host string) (seen probe.MXSeen, known bool)
+	// Look returns what was seen last, and never waits; known is false before the first answer. tenant is
+	// the namespace that it is for.
+	Look(tenant, host string) (seen probe.MXSeen, known bool)
 }
 
 // Surveyor knows how domains do by baselines, as survey.Watch does.
 type Surveyor interface {
 	// Look returns how the domain did last, and never waits; known is false before the first answer to
-	// the question. key says who asks.
-	Look(key string, q survey.Question) (seen survey.Verdicts, known bool)
+	// the question. tenant is the namespace that it is for, and key says who of it asks.
+	Look(tenant, key string, q survey.Question) (seen survey.Verdicts, known bool)
 }
 
 // mxVerdicts are probe's verdicts in the words of the API.

@@ -1,11 +1,10 @@
 package probe
 
 import (
-	"container/list"
 	"context"
-	"hash/fnv"
-	"sync"
 	"time"
+
+	"github.com/maildomain/maildomain-operator/rounds"
 )
 
 const (
@@ -31,132 +30,65 @@ type MXSeen struct {
 }
 
 // MXWatch remembers what was seen of MX hosts and has them probed when it is time, each once for
-// all domains that share it. What it knows is gone with the process.
+// all domains that share it, and tenant by tenant. What it knows is gone with the process.
 //
 // Look never waits. A host that passes is asked again daily; one that fails, after an hour; one that gives
 // no answer, after an hour, two, four, up to a day. Who is not looked for is not asked.
 type MXWatch struct {
-	workers int
-	limit   int
-	probe   func(ctx context.Context, host string) MXAnswer
-	now     func() time.Time
-
-	mu      sync.Mutex
-	work    *sync.Cond
-	stopped bool
-	hosts   map[string]*list.Element // of recent
-	recent  *list.List               // of *watched, the last looked for first
-	queue   *list.List               // of *watched that wait for a worker
+	rounds *rounds.Rounds[watched]
+	now    func() time.Time
 }
 
 // watched is a host.
 type watched struct {
-	host   string
-	first  time.Time // when it was first looked for
-	seen   MXSeen
-	wait   time.Duration // between the last result and the next, where it did not pass; 0: it passed
-	queued *list.Element
-	busy   bool
+	host  string
+	first time.Time // when it was first looked for
+	seen  MXSeen
+	wait  time.Duration // between the last result and the next, where it did not pass; 0: it passed
 }
 
 // NewMXWatch returns a watch in which, once it is started, workers probe. probe is
 // STARTTLSProber.Probe; now is the clock that results are dated by.
 func NewMXWatch(workers int, probe func(ctx context.Context, host string) MXAnswer, now func() time.Time) *MXWatch {
-	w := &MXWatch{workers: workers, limit: maxWatched, probe: probe, now: now, hosts: map[string]*list.Element{}, recent: list.New(), queue: list.New()}
-	w.work = sync.NewCond(&w.mu)
-	return w
+	return newMXWatch(workers, maxWatched, probe, now)
 }
 
-// Look returns at once what was last seen of host, and sees to it that a worker asks when it is time.
+func newMXWatch(workers, limit int, probe func(ctx context.Context, host string) MXAnswer, now func() time.Time) *MXWatch {
+	return &MXWatch{now: now, rounds: rounds.New(workers, limit, func(ctx context.Context, h watched) func(*watched) {
+		answer := probe(ctx, h.host)
+		return func(h *watched) { h.note(answer, now()) }
+	})}
+}
+
+// Start probes until ctx is done.
+func (w *MXWatch) Start(ctx context.Context) error { return w.rounds.Start(ctx) }
+
+// Look returns at once what was last seen of host, and sees to it that a worker asks when it is time. tenant is for whom.
 // It is not known before the first result; then, only Again is set. A first result that is an hour late is an
 // answer by itself: that nothing could be found out.
-func (w *MXWatch) Look(host string) (seen MXSeen, known bool) {
+func (w *MXWatch) Look(tenant, host string) (seen MXSeen, known bool) {
 	host = canonical(host)
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	now := w.now()
-	element, ok := w.hosts[host]
-	if ok {
-		w.recent.MoveToFront(element)
-	} else {
-		element = w.recent.PushFront(&watched{host: host, first: now})
-		w.hosts[host] = element
-		if w.recent.Len() > w.limit {
-			w.forget(w.recent.Back())
+	var first time.Time
+	w.rounds.Visit(tenant, host, func(h *watched) (due bool) {
+		if h.first.IsZero() {
+			h.host, h.first = host, now
 		}
-	}
-	h := element.Value.(*watched)
-	if !now.Before(h.seen.Again) && h.queued == nil && !h.busy {
-		h.queued = w.queue.PushBack(h)
-		w.work.Signal()
-	}
-	seen = h.seen
+		seen, first = h.seen, h.first
+		return !now.Before(seen.Again)
+	})
 	if !now.Before(seen.Again) {
 		seen.Again = now.Add(soon)
 	}
-	if seen.At.IsZero() && now.Sub(h.first) >= longestWait {
+	if seen.At.IsZero() && now.Sub(first) >= longestWait {
 		seen.MXAnswer = MXAnswer{Host: host, Unresolved: "it has waited for an hour to be probed"}
 		return seen, true
 	}
 	return seen, !seen.At.IsZero()
 }
 
-func (w *MXWatch) forget(element *list.Element) {
-	h := w.recent.Remove(element).(*watched)
-	delete(w.hosts, h.host)
-	if h.queued != nil {
-		w.queue.Remove(h.queued)
-	}
-}
-
-// Start probes until ctx is done.
-func (w *MXWatch) Start(ctx context.Context) error {
-	release := context.AfterFunc(ctx, func() {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.stopped = true
-		w.work.Broadcast()
-	})
-	defer release()
-	var workers sync.WaitGroup
-	for range w.workers {
-		workers.Go(func() { w.run(ctx) })
-	}
-	workers.Wait()
-	return nil
-}
-
-func (w *MXWatch) run(ctx context.Context) {
-	for h := w.begin(); h != nil; h = w.begin() {
-		answer := w.probe(ctx, h.host)
-		w.end(ctx, h, answer)
-	}
-}
-
-// begin waits for a host to probe; nil at the end.
-func (w *MXWatch) begin() *watched {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for !w.stopped {
-		if first := w.queue.Front(); first != nil {
-			h := w.queue.Remove(first).(*watched)
-			h.queued, h.busy = nil, true
-			return h
-		}
-		w.work.Wait()
-	}
-	return nil
-}
-
-// end notes a result, unless it is only that the process ends.
-func (w *MXWatch) end(ctx context.Context, h *watched, answer MXAnswer) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	h.busy = false
-	if ctx.Err() != nil {
-		return
-	}
-	now := w.now()
+// note takes a result in.
+func (h *watched) note(answer MXAnswer, now time.Time) {
 	wait := daily
 	switch verdict, _ := answer.Verdict(); verdict {
 	case MXPass:
@@ -167,13 +99,5 @@ func (w *MXWatch) end(ctx context.Context, h *watched, answer MXAnswer) {
 		h.wait = min(max(2*h.wait, retry), daily)
 		wait = h.wait
 	}
-	h.seen = MXSeen{MXAnswer: answer, At: now, Again: now.Add(wait - jitter(h.host, wait))}
-}
-
-// jitter spreads hosts that were first asked together: each has, by the hash of its name, its share
-// of a sixth of an interval.
-func jitter(host string, interval time.Duration) time.Duration {
-	hash := fnv.New64a()
-	_, _ = hash.Write([]byte(host))
-	return interval / 6 * time.Duration(hash.Sum64()%1000) / 1000
+	h.seen = MXSeen{MXAnswer: answer, At: now, Again: now.Add(wait - rounds.Jitter(h.host, wait))}
 }

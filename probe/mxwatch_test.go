@@ -21,10 +21,10 @@ type watchedWorld struct {
 }
 
 // watchWorld has the watch run until the test ends. In a synctest bubble time goes on by itself.
-func watchWorld(t *testing.T, workers int) *watchedWorld {
+func watchWorld(t *testing.T, workers, limit int) *watchedWorld {
 	t.Helper()
 	w := &watchedWorld{outcome: map[string]MXOutcome{}, asked: map[string]int{}}
-	w.MXWatch = NewMXWatch(workers, w.answer, time.Now)
+	w.MXWatch = newMXWatch(workers, limit, w.answer, time.Now)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() { defer close(ended); _ = w.Start(ctx) }()
@@ -58,27 +58,27 @@ func (w *watchedWorld) count(host string) int {
 
 // settled looks at a host until it is known.
 func (w *watchedWorld) settled(host string) MXSeen {
-	w.Look(host)
+	w.Look("tenant", host)
 	synctest.Wait()
-	seen, _ := w.Look(host)
+	seen, _ := w.Look("tenant", host)
 	return seen
 }
 
 // Ten thousand domains with one host cost one probe, and none of them waits for it.
 func TestMXWatchOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := watchWorld(t, 4)
+		w := watchWorld(t, 4, maxWatched)
 		w.gate = make(chan struct{})
 		start := time.Now()
 		for range 10_000 {
-			if seen, known := w.Look("MX.example.com."); known || !seen.At.IsZero() || seen.Again != start.Add(soon) {
+			if seen, known := w.Look("tenant", "MX.example.com."); known || !seen.At.IsZero() || seen.Again != start.Add(soon) {
 				t.Fatalf("got %+v, known %v", seen, known)
 			}
 		}
 		synctest.Wait()
 		close(w.gate)
 		synctest.Wait()
-		seen, known := w.Look(mx)
+		seen, known := w.Look("tenant", mx)
 		if verdict, _ := seen.Verdict(); !known || verdict != MXPass || seen.At != start || seen.Host != mx {
 			t.Errorf("got %+v, known %v", seen, known)
 		}
@@ -101,7 +101,7 @@ func TestMXWatchAgain(t *testing.T) {
 	} {
 		t.Run(title, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := watchWorld(t, 1)
+				w := watchWorld(t, 1, maxWatched)
 				w.outcome[mx] = tt.outcome
 				for i, hours := range tt.hours {
 					seen := w.settled(mx)
@@ -118,40 +118,29 @@ func TestMXWatchAgain(t *testing.T) {
 			})
 		})
 	}
-	moments := map[time.Duration]bool{}
-	for i := range 1000 {
-		j := jitter(fmt.Sprintf("mx%d.example", i), daily)
-		if j < 0 || j >= 4*time.Hour {
-			t.Fatalf("jitter %v", j)
-		}
-		moments[j/time.Hour] = true
-	}
-	if len(moments) != 4 {
-		t.Errorf("all in the hours %v", moments)
-	}
 }
 
 // The old result stands until there is a new one; a change of the verdict begins its own time and a
 // new row of retries.
 func TestMXWatchChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := watchWorld(t, 1)
+		w := watchWorld(t, 1, maxWatched)
 		turn := func(outcome MXOutcome) (MXSeen, MXVerdict) {
 			w.mu.Lock()
 			w.outcome[mx] = outcome
 			w.mu.Unlock()
-			before, known := w.Look(mx)
+			before, known := w.Look("tenant", mx)
 			if known {
 				time.Sleep(time.Until(before.Again))
 				w.gate = make(chan struct{})
-				if now, known := w.Look(mx); !known || now.At != before.At || now.Again != time.Now().Add(soon) {
+				if now, known := w.Look("tenant", mx); !known || now.At != before.At || now.Again != time.Now().Add(soon) {
 					t.Fatalf("while a probe is due: %+v, known %v", now, known)
 				}
 				synctest.Wait()
 				close(w.gate)
 			}
 			synctest.Wait()
-			seen, _ := w.Look(mx)
+			seen, _ := w.Look("tenant", mx)
 			verdict, _ := seen.Verdict()
 			return seen, verdict
 		}
@@ -174,54 +163,68 @@ func TestMXWatchChange(t *testing.T) {
 // Who gets no worker for an hour is not waited for any longer.
 func TestMXWatchQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := watchWorld(t, 1)
+		w := watchWorld(t, 1, maxWatched)
 		w.gate = make(chan struct{})
-		w.Look("tarpit.example")
+		w.Look("tenant", "tarpit.example")
 		synctest.Wait()
-		w.Look(mx)
+		w.Look("tenant", mx)
 		time.Sleep(longestWait - time.Nanosecond)
-		if seen, known := w.Look(mx); known {
+		if seen, known := w.Look("tenant", mx); known {
 			t.Errorf("before an hour is over: %+v", seen)
 		}
 		time.Sleep(time.Nanosecond)
-		seen, known := w.Look(mx)
+		seen, known := w.Look("tenant", mx)
 		if verdict, message := seen.Verdict(); !known || verdict != MXUnknown || !strings.Contains(message, "waited for an hour") {
 			t.Errorf("known %v, %s: %s", known, verdict, message)
 		}
 		close(w.gate)
 		synctest.Wait()
-		seen, known = w.Look(mx)
+		seen, known = w.Look("tenant", mx)
 		if verdict, _ := seen.Verdict(); !known || verdict != MXPass {
 			t.Errorf("after its probe: known %v, %+v", known, seen)
 		}
 	})
 }
 
-// What was not looked for the longest is forgotten, also where it waits for a worker or is with one.
+// The hosts of one tenant, who answer nothing, keep those of another waiting for two at the most, one of which has the worker
+// already; and a host that both have is probed once.
+func TestMXWatchTenants(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := watchWorld(t, 1, maxWatched)
+		w.gate = make(chan struct{})
+		for i := range 1000 {
+			w.Look("many", fmt.Sprintf("silent-%d.example", i))
+		}
+		w.Look("many", mx)
+		w.Look("one", mx)
+		synctest.Wait()
+		for range 3 {
+			w.gate <- struct{}{}
+			synctest.Wait()
+		}
+		for _, tenant := range []string{"one", "many"} {
+			if _, known := w.Look(tenant, mx); !known {
+				t.Errorf("%s waits for silent hosts", tenant)
+			}
+		}
+		if n := w.count(mx); n != 1 {
+			t.Errorf("%d probes", n)
+		}
+	})
+}
+
+// No more hosts are remembered than the limit says.
 func TestMXWatchBounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := watchWorld(t, 1)
-		w.limit = 3
-		w.gate = make(chan struct{})
-		w.Look("busy.example")
-		synctest.Wait()
-		w.Look("b.example")
-		w.Look("c.example")
-		w.Look("busy.example")
-		w.Look("d.example") // b has to go
-		close(w.gate)
-		synctest.Wait()
-		w.mu.Lock()
-		hosts, recent, queue := len(w.hosts), w.recent.Len(), w.queue.Len()
-		w.mu.Unlock()
-		if hosts != 3 || recent != 3 || queue != 0 || w.count("b.example") != 0 || w.count("busy.example") != 1 || w.count("c.example") != 1 {
-			t.Errorf("%d hosts, %d, %d in the queue, asked %v", hosts, recent, queue, w.asked)
-		}
-		for _, host := range []string{"x.example", "y.example", "z.example"} {
+		w := watchWorld(t, 1, 3)
+		for _, host := range []string{"a.example", "b.example", "c.example", "d.example"} {
 			w.settled(host)
 		}
-		if _, known := w.Look("busy.example"); known {
-			t.Error("busy.example is still known")
+		if _, known := w.Look("tenant", "a.example"); known {
+			t.Error("a.example is still known")
+		}
+		if _, known := w.Look("tenant", "d.example"); !known {
+			t.Error("d.example is not")
 		}
 	})
 }
@@ -234,11 +237,11 @@ func TestMXWatchEnds(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		go func() { defer close(ended); _ = w.Start(ctx) }()
-		w.Look(mx)
+		w.Look("tenant", mx)
 		synctest.Wait()
 		cancel()
 		<-ended
-		if seen, known := w.Look(mx); known {
+		if seen, known := w.Look("tenant", mx); known {
 			t.Errorf("got %+v", seen)
 		}
 	})

@@ -1,16 +1,14 @@
 package survey
 
 import (
-	"container/list"
 	"context"
-	"hash/fnv"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/maildomain/maildomain-operator/compliance"
 	"github.com/maildomain/maildomain-operator/mailauth/mtasts"
 	"github.com/maildomain/maildomain-operator/probe"
+	"github.com/maildomain/maildomain-operator/rounds"
 )
 
 const (
@@ -56,125 +54,67 @@ type Verdicts struct {
 	Again   time.Time // when to look again: the results may be others then
 }
 
-// Watch surveys domains in the background and remembers how they do. What it knows is gone with the
+// Watch surveys domains in the background, tenant by tenant, and remembers how they do. What it knows is gone with the
 // process.
 //
 // Look never waits. A domain that passes is surveyed again daily; any other after a minute, two, four, up to
 // a day; and one whose question has changed at once. A control that was known, and can't be found out, keeps
 // its verdict until that is so twice: one lost answer is no news.
 type Watch struct {
+	rounds  *rounds.Rounds[watched]
 	workers int
-	limit   int
-	ask     func(ctx context.Context, q Question) []compliance.Result
 	now     func() time.Time
-
-	mu      sync.Mutex
-	work    *sync.Cond
-	stopped bool
-	domains map[string]*list.Element // of recent
-	recent  *list.List               // of *watched, the last looked for first
-	queue   *list.List               // of *watched that wait for a worker
 }
 
 // watched is a domain, as one asks about it.
 type watched struct {
+	tenant   string
 	key      string
 	question Question
 	seen     Verdicts
 	wait     time.Duration // between the last survey and the next, where it did not pass; 0: it passed
 	doubted  bool          // the last survey knew less than the one before, which stands
-	queued   *list.Element
-	busy     bool
 }
 
-// NewWatch returns a watch in which, once it is started, workers survey the world; its Resolver is asked
-// anew in each survey. now is the clock that results are dated by.
-func NewWatch(workers int, world World, now func() time.Time) *Watch {
-	w := &Watch{workers: workers, limit: maxWatched, ask: world.judge, now: now, domains: map[string]*list.Element{}, recent: list.New(), queue: list.New()}
-	w.work = sync.NewCond(&w.mu)
-	return w
+// NewWatch returns a watch in which, once it is started, workers survey the world as a tenant's domains see it; its Resolver
+// is asked anew in each survey. now is the clock that results are dated by.
+func NewWatch(workers int, world func(tenant string) World, now func() time.Time) *Watch {
+	return newWatch(workers, maxWatched, func(ctx context.Context, tenant string, q Question) []compliance.Result {
+		return world(tenant).judge(ctx, q)
+	}, now)
 }
 
-// Look returns at once how the domain did last by this question, and sees to it that a worker surveys it
-// when it is time. key says who asks. Before the first result for the question it is not known; then only
-// Again is set.
-func (w *Watch) Look(key string, q Question) (seen Verdicts, known bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	now := w.now()
-	element, ok := w.domains[key]
-	if ok {
-		w.recent.MoveToFront(element)
-	} else {
-		element = w.recent.PushFront(&watched{key: key, question: q})
-		w.domains[key] = element
-		if w.recent.Len() > w.limit {
-			w.forget(w.recent.Back())
+func newWatch(workers, limit int, ask func(ctx context.Context, tenant string, q Question) []compliance.Result, now func() time.Time) *Watch {
+	return &Watch{workers: workers, now: now, rounds: rounds.New(workers, limit, func(ctx context.Context, d watched) func(*watched) {
+		results := ask(ctx, d.tenant, d.question)
+		return func(by *watched) {
+			if by.question.same(d.question) { // else it is another by now
+				by.note(results, now())
+			}
 		}
-	}
-	d := element.Value.(*watched)
-	if !d.question.same(q) {
-		d.question, d.seen, d.wait, d.doubted = q, Verdicts{}, 0, false
-	}
-	if !now.Before(d.seen.Again) && d.queued == nil && !d.busy {
-		d.queued = w.queue.PushBack(d)
-		w.work.Signal()
-	}
-	seen = d.seen
-	if !now.Before(seen.Again) {
-		seen.Again = now.Add(soon + usual*time.Duration(w.queue.Len()/w.workers))
-	}
-	return seen, !seen.At.IsZero()
-}
-
-func (w *Watch) forget(element *list.Element) {
-	d := w.recent.Remove(element).(*watched)
-	delete(w.domains, d.key)
-	if d.queued != nil {
-		w.queue.Remove(d.queued)
-	}
+	})}
 }
 
 // Start surveys until ctx is done.
-func (w *Watch) Start(ctx context.Context) error {
-	release := context.AfterFunc(ctx, func() {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.stopped = true
-		w.work.Broadcast()
+func (w *Watch) Start(ctx context.Context) error { return w.rounds.Start(ctx) }
+
+// Look returns at once how the domain did last by this question, and sees to it that a worker surveys it
+// when it is time. key says who of the tenant asks. Before the first result for the question it is not known; then only
+// Again is set.
+func (w *Watch) Look(tenant, key string, q Question) (seen Verdicts, known bool) {
+	now := w.now()
+	key = tenant + "/" + key
+	turns := w.rounds.Visit(tenant, key, func(d *watched) (due bool) {
+		if !d.question.same(q) {
+			*d = watched{tenant: tenant, key: key, question: q}
+		}
+		seen = d.seen
+		return !now.Before(seen.Again)
 	})
-	defer release()
-	var workers sync.WaitGroup
-	for range w.workers {
-		workers.Go(func() { w.run(ctx) })
+	if !now.Before(seen.Again) {
+		seen.Again = now.Add(soon + usual*time.Duration(turns/w.workers))
 	}
-	workers.Wait()
-	return nil
-}
-
-func (w *Watch) run(ctx context.Context) {
-	for {
-		d, q := w.begin()
-		if d == nil {
-			return
-		}
-		w.end(ctx, d, q, w.ask(ctx, q))
-	}
-}
-
-// begin waits for a domain to survey; nil at the end.
-func (w *Watch) begin() (*watched, Question) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for !w.stopped {
-		if first := w.queue.Front(); first != nil {
-			d := w.queue.Remove(first).(*watched)
-			d.queued, d.busy = nil, true
-			return d, d.question
-		}
-		w.work.Wait()
-	}
-	return nil, Question{}
+	return seen, !seen.At.IsZero()
 }
 
 // judge surveys a domain, and says how it does.
@@ -206,17 +146,11 @@ func untold(policy compliance.Fact[compliance.Policy]) compliance.Fact[complianc
 	return policy
 }
 
-// end notes results, unless the process ends, or the question is another by now.
-func (w *Watch) end(ctx context.Context, d *watched, q Question, results []compliance.Result) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	d.busy = false
-	if ctx.Err() != nil || !d.question.same(q) {
-		return
-	}
-	now, before := w.now(), d.seen.Results
+// note takes results in.
+func (d *watched) note(results []compliance.Result, now time.Time) {
+	before := d.seen.Results
 	if before == nil {
-		before = q.Before
+		before = d.question.Before
 	}
 	if d.doubted = !d.doubted && lessKnown(before, results); d.doubted {
 		d.seen.Again = now.Add(retry)
@@ -230,7 +164,7 @@ func (w *Watch) end(ctx context.Context, d *watched, q Question, results []compl
 		wait = d.wait
 	}
 	d.question.Before = nil // seen tells from now on
-	d.seen = Verdicts{Results: results, At: now, Again: now.Add(wait + jitter(d.key, wait))}
+	d.seen = Verdicts{Results: results, At: now, Again: now.Add(wait + rounds.Jitter(d.key, wait))}
 }
 
 func passes(results []compliance.Result) bool {
@@ -251,14 +185,6 @@ func lessKnown(before, now []compliance.Result) bool {
 		}
 	}
 	return false
-}
-
-// jitter spreads domains that were first surveyed together: each has, by the hash of its key, its share of
-// a sixth of an interval.
-func jitter(key string, interval time.Duration) time.Duration {
-	hash := fnv.New64a()
-	_, _ = hash.Write([]byte(key))
-	return interval / 6 * time.Duration(hash.Sum64()%1000) / 1000
 }
 
 // WatchedTLS makes a World's TLS of what is known of MX hosts, as probe.MXWatch.Look says it without waiting.

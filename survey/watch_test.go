@@ -21,15 +21,14 @@ type watchedDomains struct {
 }
 
 // watching has a watch run until the test ends, in a bubble in which time goes on by itself.
-func watching(t *testing.T) *watchedDomains {
+func watching(t *testing.T, limit int) *watchedDomains {
 	w := &watchedDomains{outcome: compliance.Pass, asked: map[string]int{}}
-	w.Watch = NewWatch(2, World{}, time.Now)
-	w.ask = func(_ context.Context, q Question) []compliance.Result {
+	w.Watch = newWatch(2, limit, func(_ context.Context, _ string, q Question) []compliance.Result {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.asked[q.Domain]++
 		return []compliance.Result{{Baseline: "B", Outcome: w.outcome, Verdicts: []compliance.Verdict{{Control: "C", Outcome: w.outcome}}}}
-	}
+	}, time.Now)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() { defer close(ended); _ = w.Start(ctx) }()
@@ -56,23 +55,23 @@ func (w *watchedDomains) count() int {
 // pass looks as a controller does: every minute for so long.
 func (w *watchedDomains) pass(q Question, long time.Duration) (seen Verdicts, known bool) {
 	for end := time.Now().Add(long); time.Now().Before(end); {
-		w.Look("one", q)
+		w.Look("tenant", "one", q)
 		time.Sleep(time.Minute)
 		synctest.Wait()
 	}
-	return w.Look("one", q)
+	return w.Look("tenant", "one", q)
 }
 
 // Nobody waits in Look, a domain that passes is surveyed daily, and one that was changed at once.
 func TestWatchIsQuietAndSoonWhereItMatters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := watching(t)
+		w := watching(t, maxWatched)
 		q := Question{Domain: "example.com", Baselines: []string{"B"}, Version: "1"}
-		if seen, known := w.Look("one", q); known || !seen.Again.After(time.Now()) {
+		if seen, known := w.Look("tenant", "one", q); known || !seen.Again.After(time.Now()) {
 			t.Errorf("before the first survey: %+v, known %v", seen, known)
 		}
 		synctest.Wait()
-		if seen, known := w.Look("one", q); !known || seen.Results[0].Outcome != compliance.Pass || seen.Again.Sub(seen.At) < daily {
+		if seen, known := w.Look("tenant", "one", q); !known || seen.Results[0].Outcome != compliance.Pass || seen.Again.Sub(seen.At) < daily {
 			t.Errorf("after it: %+v, known %v", seen, known)
 		}
 		w.pass(q, 10*daily)
@@ -81,11 +80,11 @@ func TestWatchIsQuietAndSoonWhereItMatters(t *testing.T) {
 		}
 		before := w.count()
 		q.Version = "2"
-		if _, known := w.Look("one", q); known {
+		if _, known := w.Look("tenant", "one", q); known {
 			t.Error("what was seen before a change is told as if it were what stands after it")
 		}
 		synctest.Wait()
-		if _, known := w.Look("one", q); !known || w.count() != before+1 {
+		if _, known := w.Look("tenant", "one", q); !known || w.count() != before+1 {
 			t.Errorf("a change of ours was followed by %d surveys, want one", w.count()-before)
 		}
 	})
@@ -94,7 +93,7 @@ func TestWatchIsQuietAndSoonWhereItMatters(t *testing.T) {
 // What fails is looked at again soon, and then less and less often.
 func TestWatchBacksOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := watching(t)
+		w := watching(t, maxWatched)
 		w.answer(compliance.Fail)
 		q := Question{Domain: "example.com", Baselines: []string{"B"}}
 		w.pass(q, 5*time.Minute)
@@ -120,7 +119,7 @@ func TestWatchBacksOff(t *testing.T) {
 // One lost answer is no news; two are: nothing that can't be found out goes on passing.
 func TestWatchBelievesTheSecondUnknown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := watching(t)
+		w := watching(t, maxWatched)
 		q := Question{Domain: "example.com", Baselines: []string{"B"}}
 		w.pass(q, time.Minute)
 		outcome := func(after time.Duration) compliance.Outcome {
@@ -150,12 +149,12 @@ func TestWatchBelievesTheSecondUnknown(t *testing.T) {
 func TestWatchRemembersOverARestart(t *testing.T) {
 	for before, doubts := range map[compliance.Outcome]bool{compliance.Pass: true, compliance.Fail: true, compliance.Unknown: false} {
 		synctest.Test(t, func(t *testing.T) {
-			w := watching(t)
+			w := watching(t, maxWatched)
 			w.answer(compliance.Unknown)
 			q := Question{Domain: "example.com", Baselines: []string{"B"}, Before: []compliance.Result{{Verdicts: []compliance.Verdict{{Control: "C", Outcome: before}}}}}
-			w.Look("one", q)
+			w.Look("tenant", "one", q)
 			synctest.Wait()
-			if _, known := w.Look("one", q); known == doubts {
+			if _, known := w.Look("tenant", "one", q); known == doubts {
 				t.Errorf("%s before: the first unknown is told: %v", before, known)
 			}
 			if seen, known := w.pass(q, 3*time.Minute); !known || seen.Results[0].Outcome != compliance.Unknown {
@@ -168,10 +167,10 @@ func TestWatchRemembersOverARestart(t *testing.T) {
 // Who is far behind in the queue is not back before its turn.
 func TestWatchTellsWhenItsTurnIs(t *testing.T) {
 	now := time.Now()
-	w := NewWatch(2, World{}, func() time.Time { return now })
+	w := NewWatch(2, func(string) World { return World{} }, func() time.Time { return now })
 	last := time.Time{}
 	for i := range 200 {
-		seen, _ := w.Look(fmt.Sprint(i), Question{Domain: fmt.Sprintf("%d.example", i)})
+		seen, _ := w.Look("tenant", fmt.Sprint(i), Question{Domain: fmt.Sprintf("%d.example", i)})
 		if i == 0 && seen.Again.Sub(now) != soon {
 			t.Errorf("the first is to look again after %s", seen.Again.Sub(now))
 		}
@@ -185,14 +184,29 @@ func TestWatchTellsWhenItsTurnIs(t *testing.T) {
 // A watch holds no more than its limit, and forgets who was not looked for.
 func TestWatchIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := watching(t)
-		w.limit = 3
+		w := watching(t, 3)
 		for i := range 10 {
-			w.Look(fmt.Sprint(i), Question{Domain: fmt.Sprintf("%d.example", i), Baselines: []string{"B"}})
+			w.Look("tenant", fmt.Sprint(i), Question{Domain: fmt.Sprintf("%d.example", i), Baselines: []string{"B"}})
+			synctest.Wait()
 		}
+		if _, known := w.Look("tenant", "9", Question{Domain: "9.example", Baselines: []string{"B"}}); !known {
+			t.Error("the last one is forgotten")
+		}
+		if _, known := w.Look("tenant", "0", Question{Domain: "0.example", Baselines: []string{"B"}}); known {
+			t.Error("the first one is not")
+		}
+	})
+}
+
+// Two tenants may call their MailDomains the same.
+func TestWatchTellsTenantsApart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := watching(t, maxWatched)
+		q := Question{Domain: "example.com", Baselines: []string{"B"}}
+		w.Look("one", "mail", q)
 		synctest.Wait()
-		if got := w.recent.Len(); got != 3 || len(w.domains) != 3 || w.queue.Len() != 0 {
-			t.Errorf("%d remembered, %d known, %d queued", got, len(w.domains), w.queue.Len())
+		if _, known := w.Look("two", "mail", q); known {
+			t.Error("one is told what the other's survey was")
 		}
 	})
 }

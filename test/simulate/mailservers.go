@@ -36,7 +36,7 @@ type watchedMX struct {
 }
 
 // Look implements controllers.MXProber.
-func (m *watchMX) Look(host string) (probe.MXSeen, bool) {
+func (m *watchMX) Look(_, host string) (probe.MXSeen, bool) {
 	h := m.hosts[host]
 	if h == nil {
 		h = &watchedMX{}

@@ -189,6 +189,8 @@ func TestSameAsKustomize(t *testing.T) {
 		{"mtaSTS: {plain: true}", "default", "plain"},
 		{"mtaSTS: {separate: true}", "mta-sts", ""},
 		{"watchNamespaces: [mail]", "namespaced", ""},
+		{"metrics: {certificateSecret: maildomain-metrics-tls}", "default", "metrics-certificate"},
+		{"{mtaSTS: {separate: true}, metrics: {certificateSecret: maildomain-metrics-tls}}", "mta-sts", "metrics-certificate"},
 	} {
 		t.Run(c.resource+c.component, func(t *testing.T) {
 			want := compared(kustomized(t, c.resource, c.component))
@@ -204,25 +206,30 @@ func TestSameAsKustomize(t *testing.T) {
 
 // What Prometheus and Grafana take is that of config/prometheus, each with a switch, and off without it.
 func TestMonitoringSameAsKustomize(t *testing.T) {
-	want := compared(kustomized(t, "prometheus", ""))
-	if len(want) != 3 {
-		t.Fatalf("config/prometheus has %d objects", len(want))
-	}
-	without := compared(mustRelease(t, ""))
-	for kind, value := range map[string]string{"ServiceMonitor": "serviceMonitor", "PrometheusRule": "prometheusRule", "ConfigMap": "dashboard"} {
-		got := compared(mustRelease(t, value+": {enabled: true}"))
-		for id := range without {
-			delete(got, id)
+	for _, c := range []struct{ values, component string }{
+		{"metrics: {}", ""},
+		{"metrics: {certificateSecret: maildomain-metrics-tls}", "metrics-certificate"},
+	} {
+		want := compared(kustomized(t, "prometheus", c.component))
+		if len(want) != 3 {
+			t.Fatalf("config/prometheus has %d objects", len(want))
 		}
-		if len(got) != 1 {
-			t.Errorf("%s brings %d objects", value, len(got))
-		}
-		for id, o := range want {
-			if o["kind"] != kind {
-				continue
+		without := compared(mustRelease(t, c.values))
+		for kind, value := range map[string]string{"ServiceMonitor": "serviceMonitor", "PrometheusRule": "prometheusRule", "ConfigMap": "dashboard"} {
+			got := compared(mustRelease(t, c.values+"\n"+value+": {enabled: true}"))
+			for id := range without {
+				delete(got, id)
 			}
-			if diff := cmp.Diff(o, got[id]); diff != "" {
-				t.Errorf("%s: config/prometheus (-) and the chart (+):\n%s", id, diff)
+			if len(got) != 1 {
+				t.Errorf("%s brings %d objects", value, len(got))
+			}
+			for id, o := range want {
+				if o["kind"] != kind {
+					continue
+				}
+				if diff := cmp.Diff(o, got[id]); diff != "" {
+					t.Errorf("%s with %s: config/prometheus (-) and the chart (+):\n%s", id, c.values, diff)
+				}
 			}
 		}
 	}

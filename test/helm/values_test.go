@@ -176,6 +176,8 @@ func TestRefusedValues(t *testing.T) {
 		"replicas: 0":                                           "/replicas",
 		"flags: {leader-elect: false}":                          "leader-elect",
 		"flags: {resync: [5m]}":                                 "/flags/resync",
+		"flags: {metrics-cert-dir: /x}":                         "metrics-cert-dir",
+		"metrics: {certificateSecret: A}":                       "/metrics/certificateSecret",
 		"watchNamespaces: [Mail]":                               "/watchNamespaces/0",
 		"watchNamespaces: [a, a]":                               "/watchNamespaces",
 		"mtaSTS: {service: {type: ExternalName}}":               "/mtaSTS/service/type",

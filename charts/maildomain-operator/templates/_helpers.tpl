@@ -129,6 +129,11 @@ volumeMounts:
 - name: api
   mountPath: /var/run/secrets/kubernetes.io/serviceaccount
   readOnly: true
+{{- with (index . 0).Values.metrics.certificateSecret }}
+- name: metrics-certificate
+  mountPath: /metrics-certificate
+  readOnly: true
+{{- end }}
 {{- end }}
 
 {{/* It holds private keys, so it is never on a disk. */}}
@@ -139,7 +144,8 @@ volumeMounts:
     sizeLimit: {{ .Values.mtaSTS.snapshotSize }}
 {{- end }}
 
-{{- define "maildomain.apiVolume" -}}
+{{/* What the container with the API token needs. */}}
+{{- define "maildomain.tokenHolderVolumes" -}}
 - name: api
   projected:
     defaultMode: 0440
@@ -158,6 +164,12 @@ volumeMounts:
         - path: namespace
           fieldRef:
             fieldPath: metadata.namespace
+{{- with .Values.metrics.certificateSecret }}
+- name: metrics-certificate
+  secret:
+    secretName: {{ . }}
+    defaultMode: 0440
+{{- end }}
 {{- end }}
 
 {{/* A binding of a role to the account; the argument is (list . kind namespace name component). */}}

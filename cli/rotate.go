@@ -167,7 +167,7 @@ func (r *rotation) follow(ctx context.Context, name string, old []string, show *
 			show.keys(md)
 			if r.done(md, old) {
 				show.end()
-				fmt.Fprintf(r.env.Stdout, "new mail is signed with %s\n", strings.Join(md.Status.DKIM.ActiveSelectors, ", "))
+				fmt.Fprintln(r.env.Stdout, signsWith(md))
 				return nil
 			}
 			if why := stalled(md); why != "" {
@@ -198,9 +198,16 @@ func (r *rotation) done(md *v1alpha1.MailDomain, old []string) bool {
 			return false // the ledger has it revoked, and a name server may still serve the key
 		}
 	}
-	active := md.Status.DKIM.ActiveSelectors
-	return len(active) > 0 && len(active) >= len(md.Spec.DKIM.KeysOrDefault()) &&
+	active, wanted := md.Status.DKIM.ActiveSelectors, len(md.Spec.DKIM.KeysOrDefault()) // keys: [] has none take over
+	return len(active) >= wanted && (len(active) > 0 || wanted == 0) &&
 		!slices.ContainsFunc(active, func(s string) bool { return slices.Contains(old, s) })
+}
+
+func signsWith(md *v1alpha1.MailDomain) string {
+	if len(md.Status.DKIM.ActiveSelectors) == 0 {
+		return "spec.dkim.keys is empty: no key of the operator signs new mail"
+	}
+	return "new mail is signed with " + strings.Join(md.Status.DKIM.ActiveSelectors, ", ")
 }
 
 // stalled says why the keys can't go on until somebody helps; "" if they can.

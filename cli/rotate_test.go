@@ -127,6 +127,11 @@ func TestRotationDone(t *testing.T) {
 		return md
 	}
 	unwritten := rotatedStatus(v1alpha1.KeyRevoked)
+	none := func(state v1alpha1.DKIMKeyState) *v1alpha1.MailDomain {
+		md := of(1, rotatedStatus(state))
+		md.Spec.DKIM.Keys, md.Status.DKIM.ActiveSelectors = []v1alpha1.DKIMKey{}, nil
+		return md
+	}
 	unwritten.Records[3].State = v1alpha1.RecordFailed
 	for name, c := range map[string]struct {
 		md          *v1alpha1.MailDomain
@@ -139,6 +144,8 @@ func TestRotationDone(t *testing.T) {
 		"compromised, and still there": {of(1, rotatedStatus(v1alpha1.KeyRetired)), "s1", false},
 		"compromised and revoked":      {of(1, rotatedStatus(v1alpha1.KeyRevoked)), "s1", true},
 		"revoked, and still served":    {of(1, unwritten), "s1", false},
+		"not revoked, none takes over": {none(v1alpha1.KeyRetired), "s1", false},
+		"revoked, and none takes over": {none(v1alpha1.KeyRevoked), "s1", true},
 	} {
 		r := rotation{compromised: c.compromised}
 		if got := r.done(c.md, []string{"s1"}); got != c.done {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	_ "embed"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,50 +11,13 @@ import (
 // cacheEnv replaces the cache directory below the user's own.
 const cacheEnv = "MAILDOMAIN_CONTROLPLANE_CACHE"
 
-// goMod and goSum pin what is built. They are part of the program, so that the versions in the
-// cache's names and those of the build cannot differ.
-var (
-	//go:embed go.mod
-	goMod string
-	//go:embed go.sum
-	goSum string
-)
-
-// versions are the releases that go.mod pins, with their leading v.
-type versions struct {
-	kubernetes, etcd string
-}
-
-// pinned reads the versions from a go.mod.
-func pinned(mod string) (versions, error) {
-	v := versions{kubernetes: required(mod, "k8s.io/kubernetes"), etcd: required(mod, "go.etcd.io/etcd/server/v3")}
-	if strings.Count(v.kubernetes, ".") != 2 || v.etcd == "" {
-		return versions{}, fmt.Errorf("go.mod requires k8s.io/kubernetes at %q and etcd at %q: want a release of each", v.kubernetes, v.etcd)
-	}
-	return v, nil
-}
-
-// required returns the version at which a go.mod requires a module, or "".
-func required(mod, path string) string {
-	for line := range strings.Lines(mod) {
-		fields := strings.Fields(strings.TrimPrefix(strings.TrimSpace(line), "require "))
-		if len(fields) >= 2 && fields[0] == path && strings.HasPrefix(fields[1], "v") {
-			return fields[1]
-		}
-	}
-	return ""
-}
-
-// minor returns v1.37 of v1.37.2.
-func (v versions) minor() string { return v.kubernetes[:strings.LastIndex(v.kubernetes, ".")] }
-
 // platform is what the programs run on.
 const platform = runtime.GOOS + "-" + runtime.GOARCH
 
-// cache keeps one directory of programs for each set of versions and each way to get them.
+// cache keeps one directory of a set's programs for each combination of versions and each way to get them.
 type cache struct {
 	root     string
-	versions versions
+	set      set
 	platform string // linux-amd64
 }
 
@@ -76,19 +38,33 @@ func cacheRoot(getenv func(string) string, userCacheDir func() (string, error)) 
 
 // built is where the programs of a build stand.
 func (c cache) built() string {
-	return filepath.Join(c.root, fmt.Sprintf("kubernetes-%s-etcd-%s-%s", c.versions.kubernetes, c.versions.etcd, c.platform))
+	var parts []string
+	for _, v := range c.set.versions {
+		parts = append(parts, v.name, required(v.module.mod, v.path))
+	}
+	return filepath.Join(c.root, c.set.prefix+strings.Join(append(parts, c.platform), "-"))
 }
 
 // downloaded is where the programs from setup-envtest stand. Its releases are not those of
 // Kubernetes: often there is only the first of a minor version.
 func (c cache) downloaded() string {
-	return filepath.Join(c.root, fmt.Sprintf("setup-envtest-%s-%s", c.versions.minor(), c.platform))
+	return filepath.Join(c.root, fmt.Sprintf("setup-envtest-%s-%s", minor(), c.platform))
+}
+
+// minor is v1.37 of v1.37.2.
+func minor() string {
+	version := required(goMod, kubernetesModule)
+	return version[:strings.LastIndex(version, ".")]
 }
 
 // present are the cache's directories, the exact version first.
 func (c cache) present() []source {
+	dirs := []string{c.built()}
+	if c.set.download {
+		dirs = append(dirs, c.downloaded())
+	}
 	var sources []source
-	for _, dir := range []string{c.built(), c.downloaded()} {
+	for _, dir := range dirs {
 		if _, err := os.Stat(dir); err == nil {
 			sources = append(sources, source{"the cache", at(dir)})
 		}
@@ -98,7 +74,11 @@ func (c cache) present() []source {
 
 // makers fill the cache, the quickest first.
 func (c cache) makers() []source {
-	return []source{{"setup-envtest", c.download}, {"the build", c.build}}
+	build := source{"the build", c.build}
+	if !c.set.download {
+		return []source{build}
+	}
+	return []source{{"setup-envtest", c.download}, build}
 }
 
 // fill lets produce put the programs into an empty directory and puts that in place as a whole, so
@@ -116,7 +96,7 @@ func (c cache) fill(target string, produce func(staging string) (string, error))
 	if err != nil {
 		return "", err
 	}
-	if err := complete(dir); err != nil {
+	if err := complete(dir, c.set.names()); err != nil {
 		return "", err
 	}
 	if err := os.RemoveAll(target); err != nil {

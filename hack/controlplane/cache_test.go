@@ -4,41 +4,55 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
-func TestPinned(t *testing.T) {
+func TestRequired(t *testing.T) {
+	const etcd = etcdModule
 	cases := []struct {
-		name, mod string
-		want      versions
+		name, mod, path string
+		want            string
 	}{
-		{"a block", "module m\n\ntool k8s.io/kubernetes/cmd/kubectl\n\nrequire (\n\tgo.etcd.io/etcd/server/v3 v3.7.3 // indirect\n\tk8s.io/kubernetes v1.37.2 // indirect\n)\n", versions{"v1.37.2", "v3.7.3"}},
-		{"single lines", "require k8s.io/kubernetes v1.2.3\nrequire go.etcd.io/etcd/server/v3 v3.0.1\n", versions{"v1.2.3", "v3.0.1"}},
-		{"replaced modules do not count", "replace k8s.io/kubernetes => ../k v1.0.0\nrequire go.etcd.io/etcd/server/v3 v3.0.1\n", versions{}},
-		{"no etcd", "require k8s.io/kubernetes v1.2.3\n", versions{}},
-		{"not a release", "require k8s.io/kubernetes v1\nrequire go.etcd.io/etcd/server/v3 v3.0.1\n", versions{}},
+		{"a block", "module m\n\ntool k8s.io/kubernetes/cmd/kubectl\n\nrequire (\n\tgo.etcd.io/etcd/server/v3 v3.7.3 // indirect\n\tk8s.io/kubernetes v1.37.2 // indirect\n)\n", etcd, "v3.7.3"},
+		{"a single line", "require k8s.io/kubernetes v1.2.3\nrequire go.etcd.io/etcd/server/v3 v3.0.1\n", kubernetesModule, "v1.2.3"},
+		{"replaced modules do not count", "replace k8s.io/kubernetes => ../k v1.0.0\nrequire go.etcd.io/etcd/server/v3 v3.0.1\n", kubernetesModule, ""},
+		{"another module", "require k8s.io/kubernetes v1.2.3\n", etcd, ""},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := pinned(c.mod)
-			if got != c.want || (err == nil) != (c.want != versions{}) {
-				t.Errorf("got %v, %v; want %v", got, err, c.want)
+			if got := required(c.mod, c.path); got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
 			}
 		})
 	}
-	t.Run("this module", func(t *testing.T) {
-		if _, err := pinned(goMod); err != nil {
-			t.Error(err)
+}
+
+// Every set has a release of all that its directory is named by, and every program's module pins that.
+func TestPinned(t *testing.T) {
+	for _, set := range []set{controlPlane, node} {
+		for _, v := range set.versions {
+			if got := required(v.module.mod, v.path); strings.Count(got, ".") != 2 || strings.Contains(got, "-") {
+				t.Errorf("%s: %s is at %q, want a release", set.name, v.path, got)
+			}
 		}
-	})
+		for _, p := range set.programs {
+			if !strings.Contains(p.module.mod, "\t"+p.pkg+"\n") {
+				t.Errorf("%s: module %s does not name %s as a tool, so what it is built of may be missing", set.name, p.module.name, p.pkg)
+			}
+		}
+	}
 }
 
 func TestNamesInTheCache(t *testing.T) {
-	c := cache{root: "/cache", versions: versions{"v1.37.2", "v3.7.3"}, platform: "linux-amd64"}
-	if got, want := c.built(), "/cache/kubernetes-v1.37.2-etcd-v3.7.3-linux-amd64"; got != want {
+	kubernetes := &module{mod: "require k8s.io/kubernetes v1.2.3\nrequire go.etcd.io/etcd/server/v3 v3.0.1\n"}
+	c := cache{root: "/cache", platform: "linux-amd64", set: set{
+		prefix: "some-", versions: []version{{"kubernetes", kubernetesModule, kubernetes}, {"etcd", etcdModule, kubernetes}},
+	}}
+	if got, want := c.built(), "/cache/some-kubernetes-v1.2.3-etcd-v3.0.1-linux-amd64"; got != want {
 		t.Errorf("built: got %s, want %s", got, want)
 	}
-	if got, want := c.downloaded(), "/cache/setup-envtest-v1.37-linux-amd64"; got != want {
+	if got, want := c.downloaded(), "/cache/setup-envtest-"+minor()+"-linux-amd64"; got != want || strings.Count(minor(), ".") != 1 {
 		t.Errorf("downloaded: got %s, want %s", got, want)
 	}
 }
@@ -86,10 +100,10 @@ func TestFill(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if dir, err := (cache{root: root}).fill(target(root), writeAll); err != nil || dir != target(root) {
+		if dir, err := (cache{root: root, set: controlPlane}).fill(target(root), writeAll); err != nil || dir != target(root) {
 			t.Fatal(dir, err)
 		}
-		if err := complete(target(root)); err != nil {
+		if err := complete(target(root), programs); err != nil {
 			t.Error(err)
 		}
 		if _, err := os.Stat(filepath.Join(target(root), "left")); err == nil {
@@ -102,7 +116,7 @@ func TestFill(t *testing.T) {
 	} {
 		t.Run("keeps the cache when it "+name, func(t *testing.T) {
 			root := t.TempDir()
-			if _, err := (cache{root: root}).fill(target(root), produce); err == nil {
+			if _, err := (cache{root: root, set: controlPlane}).fill(target(root), produce); err == nil {
 				t.Error("no error")
 			}
 			if entries, err := os.ReadDir(root); err != nil || len(entries) != 0 {

@@ -30,7 +30,7 @@ func (c cache) download(ctx context.Context) (string, error) {
 		downloading, cancel := context.WithTimeout(ctx, downloadLimit)
 		defer cancel()
 		out, err := output(downloading, staging, nil, filepath.Join(staging, "setup-envtest"),
-			"use", "--bin-dir", staging, "--print", "path", strings.TrimPrefix(c.versions.minor(), "v")+".x")
+			"use", "--bin-dir", staging, "--print", "path", strings.TrimPrefix(minor(), "v")+".x")
 		return strings.TrimSpace(out), err
 	})
 }

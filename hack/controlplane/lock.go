@@ -22,7 +22,7 @@ func lock(ctx context.Context, path string) (unlock func(), err error) {
 	}
 	unlock = func() { file.Close() }
 	if err = tryLock(file); errors.Is(err, syscall.EWOULDBLOCK) {
-		defer heartbeat(say, "waiting for another run to finish", usualBuild)()
+		defer heartbeat(say, "waiting for another run to finish", "as long as that builds")()
 		ticker := time.NewTicker(time.Second)
 		defer ticker.Stop()
 		for errors.Is(err, syscall.EWOULDBLOCK) {

@@ -2,6 +2,9 @@
 // tests and for the demo. It looks, in this order, at KUBEBUILDER_ASSETS, at its own cache and
 // at what setup-envtest can download, and else builds the programs from their Go modules.
 //
+// With -node it prints the directory of what runs Pods beside them: kubelet, containerd, runc and so on. These
+// it looks for at MAILDOMAIN_NODE_ASSETS and in its cache, and else builds them.
+//
 // Standard output is the path alone; what happens meanwhile is told on standard error.
 //
 //	KUBEBUILDER_ASSETS="$(go run -C hack/controlplane .)" go test ./...
@@ -10,6 +13,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/signal"
@@ -22,7 +26,10 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	dir, err := run(ctx)
+	wanted := controlPlane
+	flag.BoolFunc("node", "what runs Pods, instead of the control plane", func(string) error { wanted = node; return nil })
+	flag.Parse()
+	dir, err := run(ctx, wanted)
 	if err != nil {
 		say("%v", err)
 		os.Exit(1)
@@ -32,20 +39,17 @@ func main() {
 
 // run finds or makes the programs. Under the lock it looks again: what another run has made
 // meanwhile is not made twice.
-func run(ctx context.Context) (string, error) {
-	if dir := first(ctx, say, source{assetsEnv, at(os.Getenv(assetsEnv))}); dir != "" {
+func run(ctx context.Context, wanted set) (string, error) {
+	programs := wanted.names()
+	if dir := first(ctx, say, programs, source{wanted.env, at(os.Getenv(wanted.env))}); dir != "" {
 		return dir, nil
 	}
 	root, err := cacheRoot(os.Getenv, os.UserCacheDir)
 	if err != nil {
 		return "", err
 	}
-	v, err := pinned(goMod)
-	if err != nil {
-		return "", err
-	}
-	c := cache{root: root, versions: v, platform: platform}
-	if dir := first(ctx, say, c.present()...); dir != "" {
+	c := cache{root: root, set: wanted, platform: platform}
+	if dir := first(ctx, say, programs, c.present()...); dir != "" {
 		return dir, nil
 	}
 	unlock, err := lock(ctx, filepath.Join(root, "lock"))
@@ -53,12 +57,12 @@ func run(ctx context.Context) (string, error) {
 		return "", err
 	}
 	defer unlock()
-	dir := first(ctx, say, slices.Concat(c.present(), c.makers())...)
+	dir := first(ctx, say, programs, slices.Concat(c.present(), c.makers())...)
 	switch {
 	case ctx.Err() != nil:
 		return "", errors.New("stopped")
 	case dir == "":
-		return "", fmt.Errorf("no control plane: set %s to a directory that holds %s", assetsEnv, strings.Join(programs, ", "))
+		return "", fmt.Errorf("%s could not be had: set %s to a directory that holds %s", wanted.name, wanted.env, strings.Join(programs, ", "))
 	}
 	return dir, nil
 }

@@ -16,7 +16,9 @@ case "$1" in
 install)
 	cp "$SETUP_ENVTEST" "$GOBIN/setup-envtest" ;;
 build)
-	test "$CGO_ENABLED" = 0 && test -s go.mod && test -s go.sum || exit 1
+	cgo=0
+	case "$*" in *opencontainers/runc) cgo=1 ;; esac
+	test "$CGO_ENABLED" = $cgo && test -s go.mod && test -s go.sum || exit 1
 	while [ "$1" != -o ]; do shift; done
 	mkdir -p "$(dirname "$2")" && touch "$2" && chmod +x "$2" ;;
 esac
@@ -47,17 +49,14 @@ func world(t *testing.T, setupEnvtest string) (c cache, calls func() []string) {
 			t.Fatal(err)
 		}
 	}
-	v, err := pinned(goMod)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c = cache{root: t.TempDir(), versions: v, platform: platform}
+	c = cache{root: t.TempDir(), set: controlPlane, platform: platform}
 	for name, value := range map[string]string{
 		"PATH":          bin + string(os.PathListSeparator) + os.Getenv("PATH"),
 		"CALLS":         notes,
 		"SETUP_ENVTEST": tool,
-		"MINOR":         strings.TrimPrefix(v.minor(), "v"),
+		"MINOR":         strings.TrimPrefix(minor(), "v"),
 		assetsEnv:       "",
+		node.env:        "",
 		cacheEnv:        c.root,
 	} {
 		t.Setenv(name, value)
@@ -73,7 +72,11 @@ func world(t *testing.T, setupEnvtest string) (c cache, calls func() []string) {
 	}
 }
 
+const assetsEnv = "KUBEBUILDER_ASSETS"
+
 var (
+	programs = controlPlane.names()
+
 	install = "install " + setupEnvtest
 	builds  = []string{
 		"build k8s.io/kubernetes/cmd/kube-apiserver",
@@ -85,7 +88,7 @@ var (
 // wantRun runs, and compares the directory and all calls of the go command so far.
 func wantRun(t *testing.T, dir string, calls func() []string, wantCalls ...string) {
 	t.Helper()
-	got, err := run(t.Context())
+	got, err := run(t.Context(), controlPlane)
 	if err != nil || got != dir {
 		t.Errorf("got %q, %v; want %q", got, err, dir)
 	}
@@ -139,17 +142,35 @@ func TestRunPrefersTheExactVersion(t *testing.T) {
 	wantRun(t, c.built(), calls)
 }
 
+// The node's programs are built too, by themselves: nobody offers them for download.
+func TestRunBuildsTheNodeOnce(t *testing.T) {
+	c, calls := world(t, online)
+	c.set = node
+	for range 2 {
+		if got, err := run(t.Context(), node); err != nil || got != c.built() {
+			t.Errorf("got %q, %v; want %q", got, err, c.built())
+		}
+	}
+	var builds []string
+	for _, p := range node.programs {
+		builds = append(builds, "build "+p.pkg)
+	}
+	if !slices.Equal(calls(), builds) {
+		t.Errorf("go was asked for %q, want %q", calls(), builds)
+	}
+}
+
 func TestRunSaysWhatToDo(t *testing.T) {
 	world(t, offline)
 	t.Setenv("PATH", directory(t, "go")) // succeeds, and makes nothing
-	_, err := run(t.Context())
+	_, err := run(t.Context(), controlPlane)
 	if err == nil || !strings.Contains(err.Error(), assetsEnv) {
 		t.Errorf("got %v, want advice to set %s", err, assetsEnv)
 	}
 }
 
 func TestLDFlags(t *testing.T) {
-	got := ldflags(versions{kubernetes: "v1.37.2"})
+	got := ldflags(&module{mod: "require k8s.io/kubernetes v1.37.2\n"})
 	for _, want := range []string{
 		"-s -w ",
 		"-X k8s.io/component-base/version.gitVersion=v1.37.2 ",

@@ -8,12 +8,6 @@ import (
 	"strings"
 )
 
-// assetsEnv is where envtest, too, looks for the programs.
-const assetsEnv = "KUBEBUILDER_ASSETS"
-
-// programs is what a control plane directory holds.
-var programs = []string{"kube-apiserver", "etcd", "kubectl"}
-
 // source is one place to get the programs from. An empty directory without an error means
 // that it has nothing to offer.
 type source struct {
@@ -28,14 +22,14 @@ func at(dir string) func(context.Context) (string, error) {
 
 // first returns the first directory with all programs, or "". Why a source was passed over is
 // said; one that has nothing to offer is passed over in silence.
-func first(ctx context.Context, say func(string, ...any), sources ...source) string {
+func first(ctx context.Context, say func(string, ...any), programs []string, sources ...source) string {
 	for _, s := range sources {
 		if ctx.Err() != nil {
 			break
 		}
 		dir, err := s.dir(ctx)
 		if err == nil && dir != "" {
-			err = complete(dir)
+			err = complete(dir, programs)
 		}
 		switch {
 		case err != nil:
@@ -47,8 +41,8 @@ func first(ctx context.Context, say func(string, ...any), sources ...source) str
 	return ""
 }
 
-// complete reports which programs a directory lacks.
-func complete(dir string) error {
+// complete reports which of the programs a directory lacks.
+func complete(dir string, programs []string) error {
 	if !filepath.IsAbs(dir) {
 		return fmt.Errorf("%s is not an absolute path", dir)
 	}

@@ -52,7 +52,7 @@ func TestFirst(t *testing.T) {
 				name, _, _ := strings.Cut(fmt.Sprintf(format, args...), ":")
 				said = append(said, name)
 			}
-			if got := first(t.Context(), say, c.sources...); got != c.want {
+			if got := first(t.Context(), say, programs, c.sources...); got != c.want {
 				t.Errorf("got %q, want %q", got, c.want)
 			}
 			if !slices.Equal(said, c.said) {
@@ -63,7 +63,7 @@ func TestFirst(t *testing.T) {
 	t.Run("nothing is started once stopped", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		first(ctx, t.Logf, forbidden)
+		first(ctx, t.Logf, programs, forbidden)
 	})
 }
 
@@ -86,7 +86,7 @@ func TestComplete(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			err := complete(c.dir)
+			err := complete(c.dir, programs)
 			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %q", err, c.want)
 			}

@@ -10,15 +10,21 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 )
 
-// The policy Service leads to every Pod that serves, whatever its readiness, and to no other.
+// The policy Service leads to every Pod that serves, and to no other. Readiness counts where it is the policy server's alone, and not where a
+// manager that crashes would take it away. A Pod that ends serves on until nobody is sent there any more.
 func TestPolicyService(t *testing.T) {
 	for _, dir := range installations {
 		r := render(t, dir)
 		service := one[corev1.Service](r, "Service", "maildomain-mta-sts")
-		if !service.Spec.PublishNotReadyAddresses {
-			t.Errorf("%s: a manager that crashes takes the policy with it", dir)
-		}
 		for _, p := range pods(r) {
+			if p.sidecar != nil {
+				if withManager := p.deployment.Name == "maildomain-manager"; service.Spec.PublishNotReadyAddresses != withManager {
+					t.Errorf("%s: with a manager beside the policy server: %v, and addresses that are not ready are published: %v", dir, withManager, service.Spec.PublishNotReadyAddresses)
+				}
+				if l := p.sidecar.Lifecycle; l == nil || l.PreStop == nil || l.PreStop.Sleep == nil || l.PreStop.Sleep.Seconds >= *p.spec.TerminationGracePeriodSeconds {
+					t.Errorf("%s: the policy server of %s ends at once, or is killed before it has ended: %+v", dir, p.deployment.Name, l)
+				}
+			}
 			if leads := labels.SelectorFromSet(service.Spec.Selector).Matches(labels.Set(p.deployment.Spec.Template.Labels)); leads != (p.sidecar != nil) {
 				t.Errorf("%s: the Service leads to %s: %v", dir, p.deployment.Name, leads)
 			}

@@ -80,6 +80,10 @@ args:
 {{- if .Values.mtaSTS.plain }}
 - --plain
 {{- end }}
+# Whoever was sent here before the Service forgot this Pod is still served.
+lifecycle:
+  preStop:
+    sleep: {seconds: 10}
 ports:
 - name: policy
   containerPort: {{ ternary 8080 8443 .Values.mtaSTS.plain }}

@@ -196,7 +196,7 @@ func manager(ctx context.Context, args []string, stderr io.Writer) error {
 		return err
 	}
 	resolver := probe.NewResolver(resolvers, 0)
-	pool := keys.NewPool(max(1, goruntime.GOMAXPROCS(0)-1), readyKeys, keys.Generate)
+	pool := keys.NewPool(max(1, goruntime.GOMAXPROCS(0)-1), readyKeys, makeKey)
 	if err := mgr.Add(pool); err != nil {
 		return err
 	}

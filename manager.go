@@ -20,7 +20,6 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -157,9 +156,9 @@ func manager(ctx context.Context, args []string, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	cluster, err := clientcmd.BuildConfigFromFlags("", f.kubeconfig)
+	cluster, err := f.cluster()
 	if err != nil {
-		return fmt.Errorf("reaching the cluster: %w", err)
+		return err
 	}
 	mapper, err := reach(ctx, cluster)
 	if ctx.Err() != nil {

@@ -26,7 +26,7 @@ func (r *Reconciler) decideDKIM(ctx context.Context, s *scope) error {
 	if s.dkim.signers, err = r.readSigners(ctx, s); err != nil {
 		return err
 	}
-	restored, lost, why := privates(s.book, s.dkim.signers, r.LostKeyGrace, s.now)
+	restored, lost, why := r.privates(s.book, s.dkim.signers, s.now)
 	if s.ending != nil {
 		lost, why = nil, verdict{} // nothing is going to be signed with it
 	}
@@ -87,7 +87,7 @@ func (r *Reconciler) decideDKIM(ctx context.Context, s *scope) error {
 			slot := records.DKIMSlot(s.md.Spec.Domain, k.Selector)
 			seen := r.look(ctx, s, slot.Name)
 			e := seen.evidence(slot, k.Record, standingKey(s, slot, k, seen))
-			e.Mounted = mounted(s.dkim.signers, k)
+			e.Mounted = r.mounted(s.dkim.signers, k)
 			evidence[k.Selector] = e
 		}
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
 	"github.com/maildomain/maildomain-operator/dnsprovider"
+	"github.com/maildomain/maildomain-operator/keys"
 	"github.com/maildomain/maildomain-operator/mailauth/spf"
 )
 
@@ -49,6 +50,7 @@ type Reconciler struct {
 
 	Accounts *Accounts
 	Keys     KeyMaker
+	proven   keys.Proven
 
 	Namespace string // the operator's own
 	Watched   Watched

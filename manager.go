@@ -91,7 +91,7 @@ func parseManagerFlags(args []string, stderr io.Writer) (managerFlags, error) {
 	set.UintVar(&f.dnsPort, "authoritative-port", 53, "`port` of name servers found by delegation; any other is for trials")
 	set.DurationVar(&f.timeout, "provider-timeout", 10*time.Second, "`time` that one call to a DNS provider may take")
 	set.DurationVar(&f.poll, "poll", 5*time.Second, "`time` between looks while something is under way")
-	set.DurationVar(&f.resync, "resync", 10*time.Minute, "`time` between looks otherwise")
+	set.DurationVar(&f.resync, "resync", 10*time.Minute, "`time` between looks otherwise; each MailDomain has its own, up to a tenth less, so that they fall apart")
 	set.DurationVar(&f.grace, "deletion-grace", 5*time.Minute, "`time` that a deleted MailDomain may stay for its records to be withdrawn; what takes longer is done from the operator's own namespace")
 	set.DurationVar(&f.lostKeyGrace, "lost-key-grace", 10*time.Minute, "`time` to restore a lost private key from a backup, before a new one takes its place")
 	set.BoolVar(&f.ambient, "ambient-credentials", false, "let ClusterDNSProviders of Route 53 without keys use the identity that this process has at AWS")

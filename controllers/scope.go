@@ -144,6 +144,7 @@ type dkimState struct {
 	ring    keys.Keyring
 	plan    []v1alpha1.PlannedChange
 	ignored []string     // name servers that are no longer waited for
+	waits   verdict      // the first thing that a key waits for
 	offered keys.Keyring // what is stored before the signer's Secret is written, if offers
 	offers  bool
 }

@@ -118,7 +118,7 @@ func (r *Reconciler) lookAtClaim(ctx context.Context, s *scope, slot records.Slo
 	if s.provider.granted {
 		servers = s.provider.nameservers()
 	}
-	seen := r.lookThrough(ctx, slot.Name, servers)
+	seen := lookThrough(ctx, s, slot.Name, servers)
 	s.looks[slot.Name] = seen
 	return seen
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/maildomain/maildomain-operator/dnsprovider"
 	"github.com/maildomain/maildomain-operator/keys"
 	"github.com/maildomain/maildomain-operator/mailauth/spf"
+	"github.com/maildomain/maildomain-operator/probe"
 )
 
 // Reconciler makes what a MailDomain states true, and says how far that is so.
@@ -161,7 +162,13 @@ func early(interval time.Duration, name string) time.Duration {
 }
 
 func (r *Reconciler) newScope(md *v1alpha1.MailDomain) *scope {
+	prober := r.Prober
+	if real, ok := prober.(*probe.Prober); ok {
+		prober = real.Once()
+	}
 	return &scope{
+		prober: prober,
+
 		now:     r.Clock.Now().UTC().Truncate(time.Second),
 		md:      md,
 		zones:   map[string]dnsprovider.Zone{},

@@ -17,7 +17,8 @@ type scope struct {
 	now time.Time
 	md  *v1alpha1.MailDomain // as read; never changed
 
-	book     *book // the ledger and the private keys
+	prober   Prober // that of the pass
+	book     *book  // the ledger and the private keys
 	provider provider
 	zones    map[string]dnsprovider.Zone // by apex
 	looks    map[string]sight            // what the name servers say, by name

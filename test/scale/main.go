@@ -23,6 +23,7 @@ type options struct {
 	zones    string // oneZone or zoneEach
 	stock    bool   // keys are taken from a stock that was made before
 	binary   string
+	foreign  int    // Secrets of others
 	profiles string // directory; "": none are taken
 }
 
@@ -46,6 +47,7 @@ func scale(ctx context.Context) error {
 	flag.StringVar(&o.zones, "zones", oneZone, "one: all domains are in one zone; each: each has its own")
 	flag.BoolVar(&o.stock, "stock", true, "rsa keys come from a stock that is made before the clock starts; false: the operator makes them meanwhile")
 	flag.StringVar(&o.binary, "operator", "bin/maildomain-scale", "the operator, built with the tag scale")
+	flag.IntVar(&o.foreign, "foreign", 0, "`number` of Secrets of 100 KiB that are nothing to the operator: what they cost it in memory is measured at the end")
 	flag.StringVar(&o.profiles, "profiles", "", "`directory` for profiles of the operator; empty: none are taken")
 	output := flag.String("json", "", "`file` for the figures; empty: none")
 	ranges := flag.String("ranges", "", "`file` that says within which bounds the figures must be; empty: anything goes")
@@ -100,6 +102,9 @@ func measure(ctx context.Context, o options) (result result, err error) {
 	}
 	if result.Steady, err = s.steady(ctx); err != nil {
 		return result, fmt.Errorf("the steady state: %w", err)
+	}
+	if result.Foreign, err = s.beside(ctx); err != nil {
+		return result, fmt.Errorf("the Secrets of others: %w", err)
 	}
 	return result, nil
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
@@ -210,4 +211,42 @@ func (s *stage) steady(ctx context.Context) (d spent, err error) {
 		return d, err
 	}
 	return after.since(before), errors.Join(<-profiled, s.profile("steady-heap.pprof", "heap"))
+}
+
+// foreign is what Secrets of others cost.
+type foreign struct {
+	Secrets int     `json:"secrets"`
+	RSS     float64 `json:"rssMiB"` // at the most, of a process that starts without them and looks at each domain once
+	More    float64 `json:"moreMiB"`
+}
+
+const foreignSize = 100 << 10
+
+// beside compares a process that starts in a cluster full of Secrets with one that started before they were there.
+func (s *stage) beside(ctx context.Context) (f foreign, err error) {
+	f.Secrets = s.foreign
+	if f.Secrets == 0 {
+		return f, nil
+	}
+	without, err := s.restart(ctx)
+	if err != nil {
+		return f, err
+	}
+	content := make([]byte, foreignSize)
+	creation, creating := errgroup.WithContext(ctx)
+	creation.SetLimit(creators)
+	for i := range f.Secrets {
+		creation.Go(func() error {
+			return s.api.Create(creating, &corev1.Secret{
+				ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: fmt.Sprintf("foreign-%05d", i), Labels: map[string]string{"app.kubernetes.io/name": "something"}},
+				Data:       map[string][]byte{"content": content},
+			})
+		})
+	}
+	if err := creation.Wait(); err != nil {
+		return f, err
+	}
+	with, err := s.restart(ctx)
+	f.RSS, f.More = without.RSS, with.RSS-without.RSS
+	return f, err
 }

@@ -18,6 +18,7 @@ type result struct {
 	Apply   applied   `json:"apply"`
 	Restart restarted `json:"restart"`
 	Steady  spent     `json:"steady"`
+	Foreign foreign   `json:"foreign"`
 }
 
 // figures are those that do not depend on how fast the machine is, or little: counts, ratios and MiB. Their names are those of
@@ -32,6 +33,7 @@ func (r result) figures() map[string]float64 {
 		"apply.updatesPerDomain":  float64(r.Apply.Updates) / n,
 		"apply.queriesPerDomain":  float64(r.Apply.Queries) / n,
 		"apply.rssMiB":            r.Apply.RSS,
+		"foreign.moreMiB":         r.Foreign.More,
 		"restart.writes":          total(r.Restart.Writes),
 		"restart.updates":         float64(r.Restart.Updates),
 		"restart.passesPerDomain": r.Restart.Passes / n,
@@ -83,6 +85,10 @@ func (r result) table() string {
 	row("one check: queries, reads past the cache", "%.1f, %.1f", float64(r.Steady.Queries)/r.Steady.Passes, total(r.Steady.Reads)/r.Steady.Passes)
 	row("one check: CPU of the operator", "%.0f µs", r.Steady.CPU["operator"]/r.Steady.Passes*1e6)
 	row("10,000 domains every 10 minutes would take", "%.1f %% of a processor", r.Steady.CPU["operator"]/r.Steady.Passes*10000/600*100)
+	if r.Foreign.Secrets > 0 {
+		fmt.Fprintf(w, "\nBeside %d Secrets of %d KiB of others\n", r.Foreign.Secrets, foreignSize>>10)
+		row("memory of the operator at its most (RSS)", "%.0f MiB, %+.1f MiB to what it was without them", r.Foreign.RSS+r.Foreign.More, r.Foreign.More)
+	}
 	_ = w.Flush() // into memory
 	return text.String()
 }

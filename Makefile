@@ -127,7 +127,7 @@ verify-modules:
 
 .PHONY: bench
 bench: ## Run the benchmarks; docs/benchmarks.md has figures (BENCH=BenchmarkParse for a part)
-	go test -run '^$$' -bench '$(BENCH)' -benchmem ./mailauth/... ./mtastsserver/... ./metrics
+	go test -run '^$$' -bench '$(BENCH)' -benchmem ./mailauth/... ./mtastsserver/... ./metrics ./keys
 	go test -run '^$$' -bench '$(BENCH)' ./test/serving
 
 # N domains (1000), in one zone or each in its own (ZONES=each), with keys from a stock or not (STOCK=false).

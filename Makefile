@@ -136,8 +136,17 @@ verify-modules:
 
 .PHONY: bench
 bench: ## Run the benchmarks; docs/benchmarks.md has figures (BENCH=BenchmarkParse for a part)
-	go test -run '^$$' -bench '$(BENCH)' -benchmem ./mailauth/... ./mtastsserver/... ./metrics
+	go test -run '^$$' -bench '$(BENCH)' -benchmem ./mailauth/... ./mtastsserver/... ./metrics ./keys
 	go test -run '^$$' -bench '$(BENCH)' ./test/serving
+
+# N domains (1000), in one zone or each in its own (ZONES=each), with keys from a stock or not (STOCK=false).
+N     ?= 1000
+ZONES ?= one
+STOCK ?= true
+.PHONY: bench-scale
+bench-scale: ## Measure N domains (1000) from nothing to Ready on a real control plane (ZONES=each, STOCK=false, ARGS='-json FILE -ranges FILE')
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -tags scale -o bin/maildomain-scale .
+	@$(WITH_CONTROLPLANE) go build -buildvcs=false -o bin/scale ./test/scale; exec bin/scale -n $(N) -zones $(ZONES) -stock=$(STOCK) $(ARGS)
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz test in turn, each for FUZZTIME (30s)

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 
 	"github.com/maildomain/maildomain-operator/controllers"
@@ -36,6 +38,17 @@ func (f *clusterFlags) register(set *flag.FlagSet) {
 	f.metricsFlags.register(set)
 	f.loggingFlags.register(set)
 	set.StringVar(&f.health, "health-listen", "0", "`address` of /healthz and /readyz, plain HTTP; 0: none")
+}
+
+// cluster is how to reach the API server. It has a queue for each of its clients, and lets them share what it can do (API
+// Priority and Fairness), so none is kept here: client-go's own holds back what is more than 5 requests a second.
+func (f *clusterFlags) cluster() (*rest.Config, error) {
+	config, err := clientcmd.BuildConfigFromFlags("", f.kubeconfig)
+	if err != nil {
+		return nil, fmt.Errorf("reaching the cluster: %w", err)
+	}
+	config.QPS = -1
+	return config, nil
 }
 
 // watched reads --watch-namespaces.

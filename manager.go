@@ -20,7 +20,6 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -92,7 +91,7 @@ func parseManagerFlags(args []string, stderr io.Writer) (managerFlags, error) {
 	set.UintVar(&f.dnsPort, "authoritative-port", 53, "`port` of name servers found by delegation; any other is for trials")
 	set.DurationVar(&f.timeout, "provider-timeout", 10*time.Second, "`time` that one call to a DNS provider may take")
 	set.DurationVar(&f.poll, "poll", 5*time.Second, "`time` between looks while something is under way")
-	set.DurationVar(&f.resync, "resync", 10*time.Minute, "`time` between looks otherwise")
+	set.DurationVar(&f.resync, "resync", 10*time.Minute, "`time` between looks otherwise; each MailDomain has its own, up to a tenth less, so that they fall apart")
 	set.DurationVar(&f.grace, "deletion-grace", 5*time.Minute, "`time` that a deleted MailDomain may stay for its records to be withdrawn; what takes longer is done from the operator's own namespace")
 	set.DurationVar(&f.lostKeyGrace, "lost-key-grace", 10*time.Minute, "`time` to restore a lost private key from a backup, before a new one takes its place")
 	set.BoolVar(&f.ambient, "ambient-credentials", false, "let ClusterDNSProviders of Route 53 without keys use the identity that this process has at AWS")
@@ -157,9 +156,9 @@ func manager(ctx context.Context, args []string, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	cluster, err := clientcmd.BuildConfigFromFlags("", f.kubeconfig)
+	cluster, err := f.cluster()
 	if err != nil {
-		return fmt.Errorf("reaching the cluster: %w", err)
+		return err
 	}
 	mapper, err := reach(ctx, cluster)
 	if ctx.Err() != nil {
@@ -183,7 +182,8 @@ func manager(ctx context.Context, args []string, stderr io.Writer) error {
 		LeaderElectionNamespace:       f.namespace,
 		LeaderElectionReleaseOnCancel: true,
 		Controller:                    patient,
-		Cache: cache.Options{DefaultNamespaces: f.cached(watched), ByObject: map[client.Object]cache.ByObject{
+		Cache: cache.Options{DefaultNamespaces: f.cached(watched), DefaultTransform: cache.TransformStripManagedFields(), ByObject: map[client.Object]cache.ByObject{
+			&corev1.Secret{}:             {Transform: controllers.CachedSecret},
 			&corev1.ConfigMap{}:          {Namespaces: map[string]cache.Config{f.namespace: {}}},
 			&corev1.Service{}:            {Namespaces: map[string]cache.Config{f.namespace: {}}},
 			&discoveryv1.EndpointSlice{}: {Namespaces: map[string]cache.Config{f.namespace: {}}},
@@ -196,7 +196,7 @@ func manager(ctx context.Context, args []string, stderr io.Writer) error {
 		return err
 	}
 	resolver := probe.NewResolver(resolvers, 0)
-	pool := keys.NewPool(max(1, goruntime.GOMAXPROCS(0)-1), readyKeys, keys.Generate)
+	pool := keys.NewPool(max(1, goruntime.GOMAXPROCS(0)-1), readyKeys, makeKey)
 	if err := mgr.Add(pool); err != nil {
 		return err
 	}

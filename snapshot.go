@@ -11,7 +11,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -55,9 +54,9 @@ func snapshot(ctx context.Context, args []string, stderr io.Writer) error {
 		return err
 	}
 	f.forKubernetes(stderr)
-	cluster, err := clientcmd.BuildConfigFromFlags("", f.kubeconfig)
+	cluster, err := f.cluster()
 	if err != nil {
-		return fmt.Errorf("reaching the cluster: %w", err)
+		return err
 	}
 	mapper, err := reach(ctx, cluster)
 	if ctx.Err() != nil {

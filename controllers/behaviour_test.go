@@ -223,12 +223,15 @@ func TestProviderStatus(t *testing.T) {
 	w.must(w.api.Patch(t.Context(), p, client.MergeFrom(old)))
 	want(status(p), metav1.ConditionFalse, v1alpha1.ReasonProviderInvalid, "co.uk", "DNSProvider dns")
 
-	requests := r.requestsIn(t.Context(), w.operator)
+	requests := r.requestsFor(t.Context(), w.operator, "tsig")
 	if !slices.Contains(requests, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(cluster)}) {
 		t.Errorf("a Secret of the operator's namespace concerns %v, without %s", requests, cluster.Name)
 	}
-	if diff := cmp.Diff([]ctrl.Request{{NamespacedName: client.ObjectKeyFromObject(p)}}, r.requestsIn(t.Context(), w.namespace)); diff != "" {
+	if diff := cmp.Diff([]ctrl.Request{{NamespacedName: client.ObjectKeyFromObject(p)}}, r.requestsFor(t.Context(), w.namespace, "tsig")); diff != "" {
 		t.Error(diff)
+	}
+	if requests := r.requestsFor(t.Context(), w.namespace, "another"); len(requests) > 0 {
+		t.Errorf("a Secret that no provider names concerns %v", requests)
 	}
 }
 

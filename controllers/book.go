@@ -148,10 +148,10 @@ func (r *Reconciler) returned(ctx context.Context, s *scope) bool {
 	}
 	slot := records.ClaimSlot(s.md.Spec.Domain)
 	claim := records.NewClaim(r.OwnerID, s.md.Namespace, s.md.Name).String()
-	if !slices.ContainsFunc(r.lookThrough(ctx, slot.Name, nil).answers, func(a probe.Answer) bool { return shows(a, slot, claim) }) {
+	if !slices.ContainsFunc(lookThrough(ctx, s, slot.Name, nil).answers, func(a probe.Answer) bool { return shows(a, slot, claim) }) {
 		return false
 	}
-	below := r.lookThrough(ctx, "_domainkey."+s.md.Spec.Domain, nil).answers
+	below := lookThrough(ctx, s, "_domainkey."+s.md.Spec.Domain, nil).answers
 	return slices.ContainsFunc(below, func(a probe.Answer) bool { return a.Outcome == probe.Found || a.Outcome == probe.NoData })
 }
 

@@ -44,20 +44,20 @@ func (r *Reconciler) claimDomain(ctx context.Context, s *scope) error {
 	case c.stands || c.unanswered(s):
 		s.claim.held = true
 	case s.md.Spec.ModeOrDefault() == v1alpha1.ModeEnforce && s.provider.usable():
-		if err := r.work(ctx, s, []wish{w}); err != nil {
+		if _, err := r.bring(ctx, s, []wish{w}); err != nil {
 			return err
 		}
 		c.seen = r.lookAtClaim(ctx, s, c.slot)
 		if _, why = c.seen.verify(c.slot, c.mine); !why.bad() {
-			s.claim.held = true
+			c.stands, s.claim.held = true, true
 			s.facts = nil
-			break
+			break // what was read back is stored with the intents of the other records
 		}
 		s.claim.verdict = verdict{v1alpha1.ReasonDomainNotClaimed, why.message}
 		if f := s.facts[len(s.facts)-1]; f.verdict.bad() {
 			s.claim.verdict.message = f.verdict.message
 		}
-		return nil
+		return s.book.save(ctx, r.Client)
 	default:
 		s.claim.verdict = verdict{v1alpha1.ReasonDomainNotClaimed, fmt.Sprintf("%s does not say that this MailDomain manages the domain: publish %q", c.slot.Key, c.mine)}
 		if errors.Is(c.seen.err, probe.ErrNoZone) || errors.Is(c.seen.err, probe.ErrCouldNotAsk) {
@@ -118,7 +118,7 @@ func (r *Reconciler) lookAtClaim(ctx context.Context, s *scope, slot records.Slo
 	if s.provider.granted {
 		servers = s.provider.nameservers()
 	}
-	seen := r.lookThrough(ctx, slot.Name, servers)
+	seen := lookThrough(ctx, s, slot.Name, servers)
 	s.looks[slot.Name] = seen
 	return seen
 }

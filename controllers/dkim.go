@@ -26,7 +26,7 @@ func (r *Reconciler) decideDKIM(ctx context.Context, s *scope) error {
 	if s.dkim.signers, err = r.readSigners(ctx, s); err != nil {
 		return err
 	}
-	restored, lost, why := privates(s.book, s.dkim.signers, r.LostKeyGrace, s.now)
+	restored, lost, why := r.privates(s.book, s.dkim.signers, s.now)
 	if s.ending != nil {
 		lost, why = nil, verdict{} // nothing is going to be signed with it
 	}
@@ -81,19 +81,30 @@ func (r *Reconciler) decideDKIM(ctx context.Context, s *scope) error {
 	for _, selector := range restored {
 		s.events = append(s.events, event{reason: "KeyRestored", action: "RestoreKey", note: fmt.Sprintf("the private key of %s was taken back from the signer's Secret", selector)})
 	}
+	before := s.book.Keyring
+	ring := r.advance(ctx, s, s.dkim.policy)
+	s.dkim.offered, s.dkim.offers = before.Offer(ring, s.now)
+	if at, ok := keys.NextRotation(ring, s.dkim.policy); ok {
+		s.again(at.Sub(s.now)) // one that is due is under way, or waits for something else than time
+	}
+	s.wantKeys(ring)
+	return nil
+}
+
+// advance moves every key as far as the policy and what is seen now allow.
+func (r *Reconciler) advance(ctx context.Context, s *scope, policy keys.Policy) keys.Keyring {
 	evidence := map[string]keys.Evidence{}
 	for _, k := range s.book.Keyring {
 		if k.Pending() || k.State() == keys.Active && len(k.Silent) > 0 {
 			slot := records.DKIMSlot(s.md.Spec.Domain, k.Selector)
 			seen := r.look(ctx, s, slot.Name)
 			e := seen.evidence(slot, k.Record, standingKey(s, slot, k, seen))
-			e.Mounted = mounted(s.dkim.signers, k)
+			e.Mounted = r.mounted(s.dkim.signers, k)
 			evidence[k.Selector] = e
 		}
 	}
 	// What was seen counts from when it was seen: the pass may have begun long before.
-	out := keys.Advance(s.book.Keyring, s.dkim.policy, evidence, r.Clock.Now())
-	s.dkim.offered, s.dkim.offers = s.book.Keyring.Offer(out.Ring, s.now)
+	out := keys.Advance(s.book.Keyring, policy, evidence, r.Clock.Now())
 	s.book.Keyring, s.dkim.ring, s.dkim.ignored = out.Ring, out.Ring, out.Ignored
 	for _, t := range out.Transitions {
 		note := fmt.Sprintf("DKIM key %s is %s", t.Selector, strings.ToLower(string(t.To)))
@@ -105,20 +116,38 @@ func (r *Reconciler) decideDKIM(ctx context.Context, s *scope) error {
 		}
 		s.events = append(s.events, event{reason: "Key" + string(t.To), action: "RotateKey", note: note})
 	}
+	if s.blocked[v1alpha1.ConditionDKIMReady] == s.dkim.waits {
+		delete(s.blocked, v1alpha1.ConditionDKIMReady) // what was waited for before
+	}
+	s.dkim.waits = verdict{}
 	for _, w := range out.Waits {
 		why := verdict{v1alpha1.ReasonRotating, "waiting for " + w.For}
 		if w.Person {
 			why.reason = v1alpha1.ReasonWaitingForSigner
 			why.message += s.howToConfirm(w.Confirm, out.Ring)
 		}
+		if !s.dkim.waits.bad() {
+			s.dkim.waits = why
+		}
 		s.block(v1alpha1.ConditionDKIMReady, why)
 	}
 	s.again(out.Recheck)
-	if at, ok := keys.NextRotation(out.Ring, s.dkim.policy); ok {
-		s.again(at.Sub(s.now)) // one that is due is under way, or waits for something else than time
+	return out.Ring
+}
+
+// seeNewKeys has the time that a new key waits for begin in the pass that has written its record, as what is served was looked
+// at after that: to see it in a pass of its own would be another write for each key. Nothing begins to sign here, after the
+// signer's Secret had its turn.
+func (r *Reconciler) seeNewKeys(ctx context.Context, s *scope) {
+	stands := func(k keys.Key) bool {
+		return k.State() == keys.Generated && standingKey(s, records.DKIMSlot(s.md.Spec.Domain, k.Selector), k, sight{})
 	}
-	s.wantKeys(out.Ring)
-	return nil
+	if s.ending != nil || !s.dkim.managed || s.dkim.lost.bad() || !s.writes() || s.md.Spec.Manual() || !slices.ContainsFunc(s.book.Keyring, stands) {
+		return
+	}
+	policy := s.dkim.policy
+	policy.Frozen = true
+	r.advance(ctx, s, policy)
 }
 
 // howToConfirm tells the person whom a retired key waits for what to say: that the signer signs with the

@@ -127,7 +127,7 @@ func (r *Reconciler) lookForPolicy(ctx context.Context, s *scope) *policyInForce
 		p.unknown, p.walked = firstLine(err), false
 	} else if from != "" {
 		p.inherited, p.names = inherited, append(p.names, from)
-		p.ttl = max(p.ttl, r.lookThrough(ctx, from, nil).ttl())
+		p.ttl = max(p.ttl, lookThrough(ctx, s, from, nil).ttl())
 	}
 	return p
 }

@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
 	"github.com/maildomain/maildomain-operator/keys"
@@ -36,6 +38,41 @@ func TestFirstApply(t *testing.T) {
 	w.pass("example-com")
 	if more := w.effects[effects:]; len(more) > 0 || w.provider != provider {
 		t.Errorf("a new process wrote: %v", more)
+	}
+}
+
+// What a first apply writes to the API server: nothing twice that could go together, as each write is one for each domain of a
+// cluster. With p=none, which waits for nothing, it is one less.
+func TestWritesOfAFirstApply(t *testing.T) {
+	w := newWorld(t)
+	w.r.Poll = time.Minute // so that passes come when the keys want them
+	s := spec()
+	s.MTASTS = nil
+	w.apply("example-com", s)
+	for range 5 {
+		result, err := w.r.Reconcile(t.Context(), ctrl.Request{NamespacedName: types.NamespacedName{Namespace: w.namespace, Name: "example-com"}})
+		w.must(err)
+		if isReady(w.get("example-com")) {
+			break
+		}
+		w.forward(result.RequeueAfter) // another pass in between may find news for status
+	}
+	want := []string{
+		"patch *v1alpha1.MailDomain example-com",          // the finalizer, before anything is written
+		"create *v1.Secret example-com-maildomain-ledger", // the intent of the claim
+		"update *v1.Secret example-com-maildomain-ledger", // the claim read back; new keys, and the intents of all records
+		"update *v1.Secret example-com-maildomain-ledger", // the records read back; the keys are served
+		"create *v1.ConfigMap " + siteName("example.com"),
+		"patch status",
+		"update *v1.Secret example-com-maildomain-ledger", // the signer's Secret may have the keys
+		"create *v1.Secret example-com-dkim",
+		"update *v1.Secret example-com-maildomain-ledger", // they sign; the intent of the stricter policy, which waits for that
+		"update *v1.Secret example-com-maildomain-ledger", // it was read back
+		"patch status",
+	}
+	got := slices.DeleteFunc(slices.Clone(w.effects), func(effect string) bool { return strings.HasPrefix(effect, "DNS ") })
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }
 

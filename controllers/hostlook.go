@@ -12,11 +12,11 @@ import (
 // lookHost asks where the name leads by the authoritative servers of its zone. The values of the answers
 // are records in words, such as "A 192.0.2.1": a CNAME, or all addresses.
 func (r *Reconciler) lookHost(ctx context.Context, s *scope, name string) sight {
-	seen := r.lookFor(ctx, name, dnsprovider.TypeA, s.provider.nameservers())
+	seen := lookFor(ctx, s, name, dnsprovider.TypeA, s.provider.nameservers())
 	if seen.err != nil {
 		return seen
 	}
-	six := r.Prober.Ask(ctx, seen.authority, name, dnsprovider.TypeAAAA)
+	six := s.prober.Ask(ctx, seen.authority, name, dnsprovider.TypeAAAA)
 	for i := range seen.answers {
 		seen.answers[i] = hostAnswer(seen.answers[i], six[i])
 	}

@@ -28,23 +28,23 @@ func (r *Reconciler) look(ctx context.Context, s *scope, name string) sight {
 	if seen, ok := s.looks[name]; ok {
 		return seen
 	}
-	seen := r.lookThrough(ctx, name, s.provider.nameservers())
+	seen := lookThrough(ctx, s, name, s.provider.nameservers())
 	s.looks[name] = seen
 	return seen
 }
 
-func (r *Reconciler) lookThrough(ctx context.Context, name string, nameservers []string) sight {
-	return r.lookFor(ctx, name, dnsprovider.TypeTXT, nameservers)
+func lookThrough(ctx context.Context, s *scope, name string, nameservers []string) sight {
+	return lookFor(ctx, s, name, dnsprovider.TypeTXT, nameservers)
 }
 
-func (r *Reconciler) lookFor(ctx context.Context, name, recordType string, nameservers []string) sight {
+func lookFor(ctx context.Context, s *scope, name, recordType string, nameservers []string) sight {
 	seen := sight{vantage: v1alpha1.VantageDelegation}
 	if len(nameservers) > 0 {
 		seen.vantage = v1alpha1.VantageConfigured
 	}
-	seen.authority, seen.err = r.Prober.Authority(ctx, name, nameservers)
+	seen.authority, seen.err = s.prober.Authority(ctx, name, nameservers)
 	if seen.err == nil {
-		seen.answers = r.Prober.Ask(ctx, seen.authority, name, recordType)
+		seen.answers = s.prober.Ask(ctx, seen.authority, name, recordType)
 	}
 	return seen
 }

@@ -66,7 +66,7 @@ func TestALostKeyIsReplaced(t *testing.T) {
 	w.forward(20 * time.Second)
 	w.pass("example-com")
 	md := w.get("example-com")
-	if diff := cmp.Diff([]string{first + " Active", second + " Active", third + " Generated"}, keyStates(md)); diff != "" || !hasReason(v1alpha1.ConditionDKIMReady, v1alpha1.ReasonKeyLost)(md) {
+	if diff := cmp.Diff([]string{first + " Active", second + " Active", third + " Published"}, keyStates(md)); diff != "" || !hasReason(v1alpha1.ConditionDKIMReady, v1alpha1.ReasonKeyLost)(md) {
 		t.Errorf("%s\n%s", diff, describe(md))
 	}
 	if !w.told("Warning KeyReplaced the private key of " + first + " was lost, and not restored in time: " + third) {
@@ -111,9 +111,9 @@ func TestTheOnlyKeyIsLost(t *testing.T) {
 			t.Fatalf("the signer is told to sign with %q: %s", w.secret(theSigner).Data["selectors"], diff)
 		}
 	}
-	states(second+" Active", "001-20261123c Generated")
+	states(second+" Active", "001-20261123c Published")
 	w.spoil(theLedger, "001-20261123c.pem", nil)
-	states(second+" Active", "001-20261123d Generated")
+	states(second+" Active", "001-20261123d Published")
 	w.until("example-com", "ready", isReady)
 	if got := keyStates(w.get("example-com")); !cmp.Equal([]string{first, second + " Retired", "001-20261123d Active"}, got) {
 		t.Error(got)

@@ -70,19 +70,23 @@ func (r *ProviderReconciler) Reconcile(ctx context.Context, req ctrl.Request) (c
 	return ctrl.Result{}, nil
 }
 
-// requestsIn are the providers that take their Secrets from the namespace.
-func (r *ProviderReconciler) requestsIn(ctx context.Context, namespace string) []ctrl.Request {
+// requestsFor are the providers that take credentials from the Secret.
+func (r *ProviderReconciler) requestsFor(ctx context.Context, namespace, secret string) []ctrl.Request {
 	var requests []ctrl.Request
 	var list v1alpha1.DNSProviderList
-	if err := r.Client.List(ctx, &list, client.InNamespace(namespace)); err == nil {
-		for _, p := range list.Items {
-			requests = append(requests, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(&p)})
+	if err := r.Client.List(ctx, &list, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err == nil {
+		for i := range list.Items {
+			if p := &list.Items[i]; usesSecret(&p.Spec, secret) {
+				requests = append(requests, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(p)})
+			}
 		}
 	}
 	var cluster v1alpha1.ClusterDNSProviderList
-	if namespace == r.Namespace && r.Watched.cluster() && r.Client.List(ctx, &cluster) == nil {
-		for _, p := range cluster.Items {
-			requests = append(requests, ctrl.Request{NamespacedName: types.NamespacedName{Name: p.Name}})
+	if namespace == r.Namespace && r.Watched.cluster() && r.Client.List(ctx, &cluster, client.UnsafeDisableDeepCopy) == nil {
+		for i := range cluster.Items {
+			if p := &cluster.Items[i]; usesSecret(&p.Spec.DNSProviderSpec, secret) {
+				requests = append(requests, ctrl.Request{NamespacedName: types.NamespacedName{Name: p.Name}})
+			}
 		}
 	}
 	return requests

@@ -28,7 +28,7 @@ func (r *Reconciler) recall(ctx context.Context, s *scope) verdict {
 		private := signer.data[keys.PrivateFile(selector)]
 		i := s.book.Keyring.Find(selector)
 		active := slices.Contains(signs, selector)
-		if i >= 0 && (!active || !s.book.Keyring[i].Pending() || !keys.Belongs(private, s.book.Keyring[i].Record)) {
+		if i >= 0 && (!active || !s.book.Keyring[i].Pending() || !r.proven.Belongs(private, s.book.Keyring[i].Record)) {
 			continue
 		}
 		read, err := keys.ReadPrivate(private)

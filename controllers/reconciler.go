@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"net/netip"
 	"time"
 
@@ -13,10 +14,13 @@ import (
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
 	"github.com/maildomain/maildomain-operator/dnsprovider"
+	"github.com/maildomain/maildomain-operator/keys"
 	"github.com/maildomain/maildomain-operator/mailauth/spf"
+	"github.com/maildomain/maildomain-operator/probe"
 )
 
 // Reconciler makes what a MailDomain states true, and says how far that is so.
@@ -49,6 +53,7 @@ type Reconciler struct {
 
 	Accounts *Accounts
 	Keys     KeyMaker
+	proven   keys.Proven
 
 	Namespace string // the operator's own
 	Watched   Watched
@@ -65,7 +70,7 @@ type Reconciler struct {
 	jumps   jumps
 
 	Poll   time.Duration // between passes while something is under way
-	Resync time.Duration // between passes otherwise
+	Resync time.Duration // between passes otherwise, at most: up to a tenth earlier
 	// DeletionGrace is how long a MailDomain that is deleted may stay to be wound up (Law 11).
 	DeletionGrace time.Duration
 	// Certificates is where a certificate is found that is gone from the cluster; nil: nowhere.
@@ -135,12 +140,35 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if unsettled(status) {
 		s.again(max(r.Poll, s.now.Sub(lastTransition(status))/4)) // what does not move is looked at less often
 	}
-	s.again(r.Resync)
-	return ctrl.Result{RequeueAfter: s.recheck}, r.report(ctx, s, status)
+	return r.next(s), r.report(ctx, s, status)
+}
+
+// next is when to look at the MailDomain again. While something is under way that goes with what users change; a mere look
+// whether all is as it was lets everything else pass first.
+func (r *Reconciler) next(s *scope) ctrl.Result {
+	drift := early(r.Resync, s.md.Namespace+"/"+s.md.Name)
+	if s.recheck > 0 && s.recheck < drift {
+		return ctrl.Result{RequeueAfter: s.recheck, Priority: new(0)}
+	}
+	return ctrl.Result{RequeueAfter: drift, Priority: new(handler.LowPriority)}
+}
+
+// early is the interval less up to a tenth of it, by a hash of the name: MailDomains that were looked at together, as at the
+// start of the process, drift apart.
+func early(interval time.Duration, name string) time.Duration {
+	hash := fnv.New64a()
+	hash.Write([]byte(name))
+	return interval - time.Duration(hash.Sum64()%1024)*interval/10/1024
 }
 
 func (r *Reconciler) newScope(md *v1alpha1.MailDomain) *scope {
+	prober := r.Prober
+	if real, ok := prober.(*probe.Prober); ok {
+		prober = real.Once()
+	}
 	return &scope{
+		prober: prober,
+
 		now:     r.Clock.Now().UTC().Truncate(time.Second),
 		md:      md,
 		zones:   map[string]dnsprovider.Zone{},

@@ -17,7 +17,8 @@ type scope struct {
 	now time.Time
 	md  *v1alpha1.MailDomain // as read; never changed
 
-	book     *book // the ledger and the private keys
+	prober   Prober // that of the pass
+	book     *book  // the ledger and the private keys
 	provider provider
 	zones    map[string]dnsprovider.Zone // by apex
 	looks    map[string]sight            // what the name servers say, by name
@@ -144,6 +145,7 @@ type dkimState struct {
 	ring    keys.Keyring
 	plan    []v1alpha1.PlannedChange
 	ignored []string     // name servers that are no longer waited for
+	waits   verdict      // the first thing that a key waits for
 	offered keys.Keyring // what is stored before the signer's Secret is written, if offers
 	offers  bool
 }

@@ -33,18 +33,21 @@ import (
 // SetupWithManager has the manager call Reconcile when a MailDomain changes, or something that
 // it depends on. Secrets are watched by their metadata only.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, options controller.Options) error {
+	if err := index(context.Background(), mgr.GetFieldIndexer()); err != nil {
+		return err
+	}
 	b := ctrl.NewControllerManagedBy(mgr).
 		For(&v1alpha1.MailDomain{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
-		Watches(&v1alpha1.DNSProvider{}, r.dependents(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		WatchesMetadata(&corev1.Secret{}, r.dependents(), builder.WithPredicates(notKeptHere(r.Namespace))).
+		Watches(&v1alpha1.DNSProvider{}, mapped(r.ofProvider), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		WatchesMetadata(&corev1.Secret{}, mapped(r.ofSecret), builder.WithPredicates(notKeptHere(r.Namespace))).
 		Watches(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(holderOf), builder.WithPredicates(sitesIn(r.Namespace), notCreated)).
 		WatchesRawSource(r.madeKeys()).
 		WithOptions(options)
 	if r.Watched.cluster() {
-		b = b.Watches(&v1alpha1.ClusterDNSProvider{}, r.dependents(), builder.WithPredicates(predicate.GenerationChangedPredicate{}))
+		b = b.Watches(&v1alpha1.ClusterDNSProvider{}, mapped(r.ofProvider), builder.WithPredicates(predicate.GenerationChangedPredicate{}))
 	}
 	if r.PolicyService != "" && len(r.PolicyAddress) == 0 {
-		b = b.Watches(&corev1.Service{}, r.dependents(), builder.WithPredicates(r.moved()))
+		b = b.Watches(&corev1.Service{}, mapped(r.ofService), builder.WithPredicates(r.moved()))
 	}
 	return b.Complete(r)
 }
@@ -71,8 +74,7 @@ func sitesIn(namespace string) predicate.Predicate {
 	})
 }
 
-// notKeptHere leaves out what the operator keeps in its own namespace: no MailDomain depends on it, and
-// a Secret there counts for all of them.
+// notKeptHere leaves out what the operator keeps in its own namespace: no MailDomain depends on it.
 func notKeptHere(namespace string) predicate.Predicate {
 	return predicate.NewPredicateFuncs(func(o client.Object) bool {
 		return o.GetNamespace() != namespace || o.GetLabels()[managedByLabel] != managedBy
@@ -103,7 +105,7 @@ func (r *ProviderReconciler) SetupWithManager(mgr ctrl.Manager, options controll
 		Named("dnsprovider").
 		Watches(&v1alpha1.DNSProvider{}, &handler.EnqueueRequestForObject{}, changed).
 		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, secret client.Object) []reconcile.Request {
-			return r.requestsIn(ctx, secret.GetNamespace())
+			return r.requestsFor(ctx, secret.GetNamespace(), secret.GetName())
 		})).
 		WithOptions(options)
 	if r.Watched.cluster() {
@@ -138,24 +140,4 @@ func (r Tombstones) SetupWithManager(mgr ctrl.Manager, options controller.Option
 		b = b.Watches(&v1alpha1.ClusterDNSProvider{}, handler.EnqueueRequestsFromMapFunc(all), builder.WithPredicates(predicate.GenerationChangedPredicate{}))
 	}
 	return b.Complete(r)
-}
-
-// dependents are the MailDomains of the object's namespace, or all for one without a namespace
-// or in the operator's own.
-func (r *Reconciler) dependents() handler.EventHandler {
-	return handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, object client.Object) []reconcile.Request {
-		var in []client.ListOption
-		if namespace := object.GetNamespace(); namespace != "" && namespace != r.Namespace {
-			in = append(in, client.InNamespace(namespace))
-		}
-		var list v1alpha1.MailDomainList
-		if err := r.Client.List(ctx, &list, in...); err != nil {
-			return nil // the cache is gone only at the end; the resync makes up for it
-		}
-		var requests []reconcile.Request
-		for _, md := range list.Items {
-			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&md)})
-		}
-		return requests
-	})
 }

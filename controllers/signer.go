@@ -88,10 +88,10 @@ func (r *Reconciler) readSigner(ctx context.Context, md *v1alpha1.MailDomain, na
 // is taken back from the signer's Secret. Both were read past any cache. Nothing is overwritten where
 // none of them has it.
 //
-// A key that is gone, or of which an empty entry is left, is waited for as long as grace, so that a
+// A key that is gone, or of which an empty entry is left, is waited for as long as LostKeyGrace, so that a
 // backup can be restored; then it is one of lost, to be replaced (Law 2). Content that is not the key
 // stops everything: it is somebody's, and only a person can say what it means.
-func privates(b *book, signers []signer, grace time.Duration, now time.Time) (restored, lost []string, why verdict) {
+func (r *Reconciler) privates(b *book, signers []signer, now time.Time) (restored, lost []string, why verdict) {
 	var gone []string
 	for _, k := range b.Keyring {
 		if !k.NeedsPrivate() && k.State() != keys.Retired {
@@ -99,7 +99,7 @@ func privates(b *book, signers []signer, grace time.Duration, now time.Time) (re
 		}
 		file := keys.PrivateFile(k.Selector)
 		stored := b.privates[k.Selector]
-		if keys.Belongs(stored, k.Record) {
+		if r.proven.Belongs(stored, k.Record) {
 			continue
 		}
 		found := false
@@ -107,7 +107,7 @@ func privates(b *book, signers []signer, grace time.Duration, now time.Time) (re
 			if !signer.ours() {
 				continue
 			}
-			if private := signer.data[file]; keys.Belongs(private, k.Record) {
+			if private := signer.data[file]; r.proven.Belongs(private, k.Record) {
 				b.privates[k.Selector], found = private, true
 				restored = append(restored, k.Selector)
 				break
@@ -128,10 +128,10 @@ func privates(b *book, signers []signer, grace time.Duration, now time.Time) (re
 	b.Keyring.Lose(gone, now)
 	for _, selector := range gone {
 		k := b.Keyring[b.Keyring.Find(selector)]
-		if !now.Before(k.Lost.Add(grace)) {
+		if !now.Before(k.Lost.Add(r.LostKeyGrace)) {
 			lost = append(lost, selector)
 		} else if !why.bad() {
-			why = verdict{v1alpha1.ReasonKeyLost, fmt.Sprintf("the private key of %s is gone from Secret %s, and the signer's Secret does not hold it: restore %s from a backup, or a new key under another selector takes its place after %s", selector, b.secret.Name, keys.PrivateFile(selector), grace)}
+			why = verdict{v1alpha1.ReasonKeyLost, fmt.Sprintf("the private key of %s is gone from Secret %s, and the signer's Secret does not hold it: restore %s from a backup, or a new key under another selector takes its place after %s", selector, b.secret.Name, keys.PrivateFile(selector), r.LostKeyGrace)}
 		}
 	}
 	return restored, lost, why
@@ -147,9 +147,9 @@ func (b *book) signable() (ring keys.Keyring, ok bool) {
 }
 
 // mounted reports whether a signer's Secret has the private key.
-func mounted(signers []signer, k keys.Key) bool {
+func (r *Reconciler) mounted(signers []signer, k keys.Key) bool {
 	return slices.ContainsFunc(signers, func(one signer) bool {
-		return one.ours() && keys.Belongs(one.data[keys.PrivateFile(k.Selector)], k.Record)
+		return one.ours() && r.proven.Belongs(one.data[keys.PrivateFile(k.Selector)], k.Record)
 	})
 }
 

@@ -24,12 +24,27 @@ type job struct {
 }
 
 func (r *Reconciler) writeRecords(ctx context.Context, s *scope) error {
-	return r.work(ctx, s, s.wishes)
+	worked, err := r.bring(ctx, s, s.wishes)
+	if err != nil || !worked {
+		return err
+	}
+	r.seeNewKeys(ctx, s)
+	return s.book.save(ctx, r.Client)
 }
 
-// work brings the wishes about and leaves a fact for each. It asks the provider only where the
-// name servers or the ledger show that there is something to do.
+// work brings the wishes about, and stores what was read back.
 func (r *Reconciler) work(ctx context.Context, s *scope, wishes []wish) error {
+	worked, err := r.bring(ctx, s, wishes)
+	if err != nil || !worked {
+		return err
+	}
+	return s.book.save(ctx, r.Client)
+}
+
+// bring brings the wishes about and leaves a fact for each. It asks the provider only where the
+// name servers or the ledger show that there is something to do; whether it did is worked. What was read
+// back is in the ledger then, and not stored: until it is, the next pass would ask the provider again.
+func (r *Reconciler) bring(ctx context.Context, s *scope, wishes []wish) (worked bool, err error) {
 	facts := make([]fact, len(wishes))
 	var jobs []*job
 	for i, w := range wishes {
@@ -56,17 +71,17 @@ func (r *Reconciler) work(ctx context.Context, s *scope, wishes []wish) error {
 	// The intents are stored before anything is written.
 	if s.writes() || slices.ContainsFunc(jobs, func(j *job) bool { return !j.decision.Change.Empty() }) {
 		if err := r.holdDeletion(ctx, s); err != nil {
-			return err
+			return false, err
 		}
 	}
 	if s.writes() || len(jobs) > 0 {
 		if err := s.book.save(ctx, r.Client); err != nil {
-			return err
+			return false, err
 		}
 	}
 	if len(jobs) > 0 {
 		if err := s.book.confirm(ctx, r.Client); err != nil {
-			return err
+			return false, err
 		}
 	}
 	r.apply(ctx, s, jobs)
@@ -75,10 +90,7 @@ func (r *Reconciler) work(ctx context.Context, s *scope, wishes []wish) error {
 			s.facts = append(s.facts, f)
 		}
 	}
-	if len(jobs) == 0 {
-		return nil
-	}
-	return s.book.save(ctx, r.Client)
+	return len(jobs) > 0, nil
 }
 
 // observe says what would have to change, by what the name servers show.

@@ -68,11 +68,12 @@ type Options struct {
 }
 
 // Prober asks authoritative name servers directly. It is safe for concurrent
-// use and keeps no state between calls.
+// use and, unless it comes from Once, keeps no state between calls.
 type Prober struct {
 	resolver *Resolver
 	port     uint16
 	exchanger
+	kept *keptZones // of Once; nil: nothing is kept
 }
 
 // NewProber returns a Prober.
@@ -113,7 +114,15 @@ func (p *Prober) delegated(ctx context.Context, name string) (Authority, error) 
 	if err != nil {
 		return Authority{}, err
 	}
-	a := Authority{Apex: canonical(soa.Hdr.Name)}
+	if p.kept != nil {
+		return p.kept.of(canonical(soa.Hdr.Name), func() (Authority, error) { return p.serversOf(ctx, soa) })
+	}
+	return p.serversOf(ctx, soa)
+}
+
+// serversOf finds the servers of the zone, and asks them for what the resolver can't know.
+func (p *Prober) serversOf(ctx context.Context, soa *dns.SOA) (a Authority, err error) {
+	a.Apex = canonical(soa.Hdr.Name)
 	if a.Servers, err = p.nameServers(ctx, a.Apex); err != nil {
 		return Authority{}, err
 	}

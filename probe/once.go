@@ -46,6 +46,39 @@ func (k *kept) ask(q question, ask func() (*dns.Msg, error)) (*dns.Msg, error) {
 	return one.msg, one.err
 }
 
+// Once returns a Prober for one look at the world, as Resolver.Once does: it finds out once where the zones are cut and who
+// serves each of them. What the servers give for a name they are asked anew each time, also after a change.
+func (p *Prober) Once() *Prober {
+	once := *p
+	once.resolver = p.resolver.Once()
+	once.kept = &keptZones{zones: map[string]*keptZone{}}
+	return &once
+}
+
+// keptZones are the zones that were found by delegation, by apex.
+type keptZones struct {
+	mu    sync.Mutex
+	zones map[string]*keptZone
+}
+
+type keptZone struct {
+	done      sync.Once
+	authority Authority // read, never changed
+	err       error
+}
+
+func (k *keptZones) of(apex string, find func() (Authority, error)) (Authority, error) {
+	k.mu.Lock()
+	one := k.zones[apex]
+	if one == nil {
+		one = &keptZone{}
+		k.zones[apex] = one
+	}
+	k.mu.Unlock()
+	one.done.Do(func() { one.authority, one.err = find() })
+	return one.authority, one.err
+}
+
 // Exists reports whether DNS knows the name: that the answer is not NXDOMAIN (RFC 2308 §2.1). What
 // stands there, or below, does not matter (RFC 8020); but aliases must end somewhere. It asks for TXT.
 func (r *Resolver) Exists(ctx context.Context, name string) (bool, error) {

@@ -1,10 +1,12 @@
 package probe
 
 import (
+	"net/netip"
 	"slices"
 	"sync"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/miekg/dns"
 )
 
@@ -31,6 +33,47 @@ func TestOnce(t *testing.T) {
 	}
 	// Another look asks anew.
 	if _, err := n.resolver().Once().LookupTXT(t.Context(), "example.com"); err != nil || len(n.questions()) != 3 {
+		t.Errorf("%v, asked %q", err, n.questions())
+	}
+}
+
+// For a pass over many names of a zone the zone and its servers are found out once, and what they serve each time anew; a
+// zone below is another one.
+func TestProberOnce(t *testing.T) {
+	n := play(t, world())
+	prober := func() *Prober {
+		return NewProber(Options{Resolver: n.resolver(), Port: n.addr.Port(), Timeout: patience, AllowPrivate: loopback})
+	}
+	p := prober().Once()
+	var all []Authority
+	for range 2 {
+		for _, name := range []string{"example.com", "_dmarc.example.com", "s._domainkey.child.example.com"} {
+			a, err := p.Authority(t.Context(), name, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, a)
+			p.Ask(t.Context(), a, name, "TXT")
+		}
+	}
+	if all[0].Apex != "example.com" || all[1].Apex != "example.com" || all[2].Apex != "_domainkey.child.example.com" {
+		t.Errorf("%+v", all)
+	}
+	if diff := cmp.Diff(all[:3], all[3:], cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
+		t.Error(diff)
+	}
+	counts := map[string]int{}
+	for _, question := range n.questions() {
+		counts[question]++
+	}
+	for question, most := range map[string]int{"udp example.com NS": 1, "udp ns1.example.com A": 1, "udp _dmarc.example.com SOA": 1, "udp _dmarc.example.com TXT": 2} {
+		if counts[question] != most {
+			t.Errorf("%s: asked %d times, want %d", question, counts[question], most)
+		}
+	}
+	// Another look asks anew.
+	before := len(n.questions())
+	if _, err := prober().Once().Authority(t.Context(), "example.com", nil); err != nil || len(n.questions()) == before {
 		t.Errorf("%v, asked %q", err, n.questions())
 	}
 }

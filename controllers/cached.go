@@ -1,0 +1,33 @@
+package controllers
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// CachedSecret leaves of a Secret's metadata what is looked at in the cache: a cluster has many Secrets that are none of the
+// operator's business, and all of them are in there. It is a transform of the cache.
+func CachedSecret(object any) (any, error) {
+	secret, ok := object.(*metav1.PartialObjectMetadata)
+	if !ok {
+		return object, nil
+	}
+	secret.ObjectMeta = metav1.ObjectMeta{
+		Namespace: secret.Namespace, Name: secret.Name, UID: secret.UID, ResourceVersion: secret.ResourceVersion,
+		Labels:      only(secret.Labels, managedByLabel, tombstoneLabel),
+		Annotations: only(secret.Annotations, ownerAnnotation),
+	}
+	return secret, nil
+}
+
+// only returns the entries of these names; nil if there are none.
+func only(all map[string]string, names ...string) (some map[string]string) {
+	for _, name := range names {
+		if value, ok := all[name]; ok {
+			if some == nil {
+				some = map[string]string{}
+			}
+			some[name] = value
+		}
+	}
+	return some
+}

@@ -109,6 +109,11 @@ e2e-node: ## Install the operator on a real node, which it brings up: kubelet, c
 	$(WITH_CONTROLPLANE) MAILDOMAIN_NODE_ASSETS="$$(go run -C hack/controlplane . -node)"; export MAILDOMAIN_NODE_ASSETS; \
 	MAILDOMAIN_IMAGE=$(CURDIR)/dist/image.tar go test ./test/node -count=1 -timeout 60m -v
 
+.PHONY: upgrade-snapshot
+upgrade-snapshot: ## Record what this version leaves in clusters and zones, for the test of later ones (VERSION=0.1.0)
+	@[[ -n '$(VERSION)' ]] || { echo 'VERSION is not set: name the release, such as VERSION=0.1.0' >&2; exit 1; }
+	@$(WITH_CONTROLPLANE) go test ./test/upgrade -run TestSnapshot -count=1 -snapshot $(VERSION)
+
 .PHONY: verify
 verify: verify-generated verify-format vet lint verify-modules ## Check that generated files, format, lint and modules are in order
 

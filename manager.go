@@ -21,9 +21,11 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -57,7 +59,7 @@ type managerFlags struct {
 	lostKeyGrace time.Duration
 	workers      int
 	ambient      bool
-	leaderElect  bool
+	leaderFlags
 
 	metricsPerObject bool
 }
@@ -73,11 +75,22 @@ const mxProbes = 16
 // questions at once.
 const surveyors = 8
 
+// shutdown is how long passes may take to end after SIGTERM. The lease is given back afterwards, and the Pod has 30 s
+// for all of it.
+const shutdown = 20 * time.Second
+
+// standingBy has a replica that waits for the lease fill its caches meanwhile, so that it begins at once.
+var standingBy = func() config.Controller {
+	c := patient
+	c.EnableWarmup = ptr.To(true)
+	return c
+}()
+
 func parseManagerFlags(args []string, stderr io.Writer) (managerFlags, error) {
 	var f managerFlags
 	set := flag.NewFlagSet("maildomain manager", flag.ContinueOnError)
 	set.SetOutput(stderr)
-	f.register(set)
+	f.clusterFlags.register(set)
 	set.StringVar(&f.ownerID, "owner-id", "", "`id` of this installation in registry records; another one makes every claim another's, so never change it")
 	set.StringVar(&f.resolvers, "resolver", "", "recursive resolvers, `host:port` with commas between them; empty: those of /etc/resolv.conf")
 	set.StringVar(&f.allowPrivate, "allow-private-targets", "", "`networks` such as 10.0.0.0/8, with commas between them, that users' name servers and policy hosts may be in although they are not public")
@@ -97,7 +110,7 @@ func parseManagerFlags(args []string, stderr io.Writer) (managerFlags, error) {
 	set.BoolVar(&f.ambient, "ambient-credentials", false, "let ClusterDNSProviders of Route 53 without keys use the identity that this process has at AWS")
 	set.IntVar(&f.workers, "workers", 8, "`number` of MailDomains that are worked on at the same time")
 	set.BoolVar(&f.metricsPerObject, "metrics-per-object", false, "tell the metrics of MailDomains for each of them, by namespace and name, instead of totals: whoever may read them then learns of every tenant's")
-	set.BoolVar(&f.leaderElect, "leader-elect", false, "of several replicas let one write")
+	f.leaderFlags.register(set)
 	if err := set.Parse(args); err != nil {
 		return f, err
 	}
@@ -112,6 +125,9 @@ func parseManagerFlags(args []string, stderr io.Writer) (managerFlags, error) {
 		return f, fmt.Errorf("--starttls-probe is %q, want on or off", f.starttls)
 	case f.service == "" && f.trust:
 		return f, errors.New("--mta-sts-trust-replicas speaks of the replicas of --mta-sts-service, which is empty")
+	}
+	if err := f.check(f.timeout); err != nil {
+		return f, err
 	}
 	for name, port := range map[string]uint{"mta-sts-port": f.policyPort, "authoritative-port": f.dnsPort, "smtp-port": f.smtpPort} {
 		if port == 0 || port > 65535 {
@@ -171,17 +187,28 @@ func manager(ctx context.Context, args []string, stderr io.Writer) error {
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		return err
 	}
+	election, err := f.newElection(cluster, f.namespace, scheme, clock.RealClock{}.Now)
+	if err != nil {
+		return err
+	}
+	defer election.stop()
 	mgr, err := ctrl.NewManager(cluster, ctrl.Options{
-		Scheme:                        scheme,
-		MapperProvider:                mapper,
-		Logger:                        log.Log,
-		Metrics:                       metricsServer,
-		HealthProbeBindAddress:        f.health,
-		LeaderElection:                f.leaderElect,
-		LeaderElectionID:              "maildomain-operator",
-		LeaderElectionNamespace:       f.namespace,
-		LeaderElectionReleaseOnCancel: true,
-		Controller:                    patient,
+		Scheme:                 scheme,
+		MapperProvider:         mapper,
+		Logger:                 log.Log,
+		Metrics:                metricsServer,
+		HealthProbeBindAddress: f.health,
+		NewClient:              f.writer(election.guard),
+
+		LeaderElection:                      f.elect,
+		LeaderElectionResourceLockInterface: election.lock,
+		LeaderElectionReleaseOnCancel:       true, // see lease.Guard.Lock
+		LeaseDuration:                       &f.timings.Duration,
+		RenewDeadline:                       &f.timings.RenewDeadline,
+		RetryPeriod:                         &f.timings.RetryPeriod,
+		GracefulShutdownTimeout:             ptr.To(shutdown),
+
+		Controller: standingBy,
 		Cache: cache.Options{DefaultNamespaces: f.cached(watched), DefaultTransform: cache.TransformStripManagedFields(), ByObject: map[client.Object]cache.ByObject{
 			&corev1.Secret{}:             {Transform: controllers.CachedSecret},
 			&corev1.ConfigMap{}:          {Namespaces: map[string]cache.Config{f.namespace: {}}},
@@ -210,7 +237,7 @@ func manager(ctx context.Context, args []string, stderr io.Writer) error {
 		Resolver: resolver,
 		Prober:   probe.NewProber(probe.Options{Resolver: resolver, Port: uint16(f.dnsPort), AllowPrivate: allowed}),
 		Fetcher:  &probe.PolicyFetcher{Resolver: resolver, Roots: roots, Port: uint16(f.policyPort), AllowPrivate: allowed},
-		Accounts: &controllers.Accounts{Clock: clock.RealClock{}, Timeout: f.timeout, Ambient: f.ambient, Called: process.Called, Operated: process.Operated},
+		Accounts: &controllers.Accounts{Clock: clock.RealClock{}, Timeout: f.timeout, Lease: election.guard, Ambient: f.ambient, Called: process.Called, Operated: process.Operated},
 		Keys:     pool,
 
 		PolicyService: f.service,

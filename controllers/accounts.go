@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"maps"
 	"net"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
 	"github.com/maildomain/maildomain-operator/dnsprovider"
+	"github.com/maildomain/maildomain-operator/lease"
 )
 
 // Accounts opens zones, and keeps them: what they have found out (the id of a zone), their
@@ -21,6 +23,8 @@ import (
 type Accounts struct {
 	Clock   clock.PassiveClock
 	Timeout time.Duration // of one call
+	// Lease lets writes through only while this process leads; nil: it has no others beside it.
+	Lease *lease.Guard
 	// Ambient lets ClusterDNSProviders of Route 53 use the operator's own identity at AWS.
 	Ambient bool
 	// Called is told of each call to an API: of which type of provider, or callsSTS; nil: nobody is.
@@ -103,7 +107,7 @@ func (a *Accounts) zone(spec *v1alpha1.DNSProviderSpec, secrets []string, apex s
 		return zone, nil
 	}
 	zone, err := backends[spec.Type()].open(opening{
-		spec: spec, secrets: secrets, zone: apex, timeout: a.Timeout, dial: dial,
+		spec: spec, secrets: secrets, zone: apex, timeout: a.Timeout, begin: a.Lease.Begin, dial: dial,
 		wrap:    func(next http.RoundTripper) http.RoundTripper { return a.wrap(known, spec.Type(), next) },
 		session: &known.role,
 		wrapSTS: func(next http.RoundTripper) http.RoundTripper { return a.counted(callsSTS, next) },
@@ -147,7 +151,7 @@ func (a *Accounts) pace(spec *v1alpha1.DNSProviderSpec) *dnsprovider.Pace {
 // wrap has all zones of an account share one transport, which keeps the pace and is counted.
 func (a *Accounts) wrap(of *account, kind v1alpha1.ProviderType, next http.RoundTripper) http.RoundTripper {
 	if of.transport == nil {
-		of.transport = a.counted(string(kind), next)
+		of.transport = leased{a.Lease.Transport(a.counted(string(kind), next), a.Timeout)}
 		if of.pace != nil {
 			of.transport = of.pace.Transport(of.transport)
 		}
@@ -177,6 +181,18 @@ type counted struct {
 func (c counted) RoundTrip(r *http.Request) (*http.Response, error) {
 	c.called()
 	return c.next.RoundTrip(r)
+}
+
+// leased says of a write that was not made for want of the lease that nothing was changed.
+type leased struct{ next http.RoundTripper }
+
+// RoundTrip implements http.RoundTripper.
+func (l leased) RoundTrip(r *http.Request) (*http.Response, error) {
+	response, err := l.next.RoundTrip(r)
+	if errors.Is(err, lease.ErrNotHeld) {
+		err = &dnsprovider.Error{Kind: dnsprovider.Unreachable, Err: err}
+	}
+	return response, err
 }
 
 // timed tells of each operation.

@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"errors"
 	"maps"
 	"net/http"
 	"slices"
@@ -12,6 +13,8 @@ import (
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
 	"github.com/maildomain/maildomain-operator/dnsprovider"
+	"github.com/maildomain/maildomain-operator/lease"
+	"github.com/maildomain/maildomain-operator/test/dnsserver"
 	"github.com/maildomain/maildomain-operator/test/fakes/cloudflare"
 	"github.com/maildomain/maildomain-operator/test/fakes/route53"
 )
@@ -87,6 +90,57 @@ func TestAccounts(t *testing.T) {
 	clock.SetTime(clock.Now().Add(2 * idle))
 	if open("busy", "busy.example"); open("calm", "calm.example") == old {
 		t.Error("what nobody uses is kept for ever")
+	}
+}
+
+// A process that does not lead asks any provider, and changes nothing there (Law 9).
+func TestAccountsWithoutTheLease(t *testing.T) {
+	cloud := cloudflare.Start(cloudflare.Config{})
+	t.Cleanup(cloud.Close)
+	cloud.AddToken("token", cloud.AddZone("example.com"))
+	aws, err := route53.Start(route53.Config{Keys: map[string]string{"AKIATEST": "secret"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { aws.Close() })
+	if err := aws.AddZone("Z1", "example.com"); err != nil {
+		t.Fatal(err)
+	}
+	server, err := dnsserver.Start(dnsserver.Config{Addr: "127.0.0.1:0", Keys: map[string]string{"maildomain.": tsigSecret}, Zones: []string{"example.com"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Close() })
+	clock := clocktesting.NewFakePassiveClock(time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC))
+	accounts := &Accounts{Clock: clock, Timeout: 10 * time.Second, Lease: lease.NewGuard(14*time.Second, clock.Now)}
+	key := dnsprovider.Key{Name: "_dmarc.example.com", Type: dnsprovider.TypeTXT}
+	for name, test := range map[string]struct {
+		spec    v1alpha1.DNSProviderSpec
+		secrets []string
+	}{
+		"cloudflare": {v1alpha1.DNSProviderSpec{Endpoint: cloud.Endpoint(), Cloudflare: &v1alpha1.CloudflareProvider{}}, []string{"token"}},
+		"route53":    {v1alpha1.DNSProviderSpec{Endpoint: aws.URL(), Route53: &v1alpha1.Route53Provider{}}, []string{"AKIATEST", "secret"}},
+		"rfc2136":    {v1alpha1.DNSProviderSpec{RFC2136: &v1alpha1.RFC2136Provider{Server: server.Addr(), TSIG: &v1alpha1.TSIGKey{KeyName: "maildomain."}}}, []string{tsigSecret}},
+	} {
+		zone, err := accounts.zone(&test.spec, test.secrets, "example.com", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		read := func() dnsprovider.RRset {
+			t.Helper()
+			seen := zone.Read(t.Context(), key)[0]
+			if seen.Err != nil {
+				t.Fatalf("%s: %v", name, seen.Err)
+			}
+			return seen.RRset
+		}
+		err = zone.Apply(t.Context(), dnsprovider.Change{Seen: read(), Add: []string{"v=DMARC1; p=none"}, TTL: time.Hour})[0]
+		if !errors.Is(err, lease.ErrNotHeld) || dnsprovider.KindOf(err) != dnsprovider.Unreachable {
+			t.Errorf("%s: %v", name, err)
+		}
+		if set := read(); len(set.Records) > 0 {
+			t.Errorf("%s: written: %q", name, set.Values())
+		}
 	}
 }
 

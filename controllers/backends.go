@@ -30,6 +30,7 @@ type opening struct {
 	secrets []string
 	zone    string
 	timeout time.Duration
+	begin   dnsprovider.Begin                                                    // before each write that does not go through wrap
 	dial    func(ctx context.Context, network, address string) (net.Conn, error) // nil: anywhere
 	wrap    func(http.RoundTripper) http.RoundTripper
 
@@ -57,6 +58,7 @@ func openRFC2136(o opening) (dnsprovider.Zone, error) {
 		KeySecret:    o.secrets[0],
 		Timeout:      o.timeout,
 		Dial:         o.dial,
+		Begin:        o.begin,
 	})
 }
 
@@ -131,5 +133,5 @@ func desecSecrets(spec *v1alpha1.DNSProviderSpec) []*v1alpha1.SecretKeyRef {
 }
 
 func openDesec(o opening) (dnsprovider.Zone, error) {
-	return dnsprovider.NewLibdns(dnsprovider.LibdnsConfig{Module: "desec", Zone: o.zone, Timeout: o.timeout, Credentials: map[string]string{"token": o.secrets[0]}})
+	return dnsprovider.NewLibdns(dnsprovider.LibdnsConfig{Module: "desec", Zone: o.zone, Timeout: o.timeout, Begin: o.begin, Credentials: map[string]string{"token": o.secrets[0]}})
 }

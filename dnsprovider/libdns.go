@@ -31,6 +31,9 @@ type LibdnsConfig struct {
 	// Timeout bounds one Read or Apply, waiting for another one of the zone included. Default 20 s.
 	// A module that does not heed it is left alone a second later.
 	Timeout time.Duration
+
+	// Begin is asked before each method of the module that changes something.
+	Begin Begin
 }
 
 const defaultLibdnsTimeout = 20 * time.Second
@@ -65,7 +68,7 @@ func NewLibdns(cfg LibdnsConfig) (Zone, error) {
 }
 
 func newLibdnsZone(module libdnsModule, cfg LibdnsConfig) (*libdnsZone, error) {
-	z := &libdnsZone{libdnsModule: module, apex: Canonical(cfg.Zone), timeout: cmp.Or(cfg.Timeout, defaultLibdnsTimeout)}
+	z := &libdnsZone{libdnsModule: module, apex: Canonical(cfg.Zone), timeout: cmp.Or(cfg.Timeout, defaultLibdnsTimeout), begin: cfg.Begin}
 	if _, ok := dns.IsDomainName(z.apex); !ok || z.apex == "" {
 		return nil, fmt.Errorf("zone: %q is not a domain name, such as example.com", z.apex)
 	}
@@ -123,6 +126,7 @@ type libdnsZone struct {
 	libdnsModule
 	apex    string
 	timeout time.Duration
+	begin   Begin
 	gate    chan struct{}
 }
 

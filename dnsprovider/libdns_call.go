@@ -77,7 +77,12 @@ func (v *libdnsVisit) list() (libdnsList, error) {
 
 // write has the module change something.
 func (v *libdnsVisit) write(method func(context.Context, string, []libdns.Record) ([]libdns.Record, error), records []libdns.Record) error {
-	_, err := libdnsCall(v, true, func(ctx context.Context) (struct{}, error) {
+	end, err := v.begin.ask(v.timeout + libdnsGrace)
+	if err != nil {
+		return err
+	}
+	defer end()
+	_, err = libdnsCall(v, true, func(ctx context.Context) (struct{}, error) {
 		_, err := method(ctx, dns.Fqdn(v.apex), records)
 		return struct{}{}, err
 	})

@@ -31,6 +31,9 @@ type RFC2136Config struct {
 	// Dial connects to the server; nil is a plain net.Dialer. The place to keep a user's
 	// configuration from reaching addresses that it should not.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+	// Begin is asked before each UPDATE.
+	Begin Begin
 }
 
 const defaultRFC2136Timeout = 10 * time.Second
@@ -56,6 +59,7 @@ func NewRFC2136(cfg RFC2136Config) (Zone, error) {
 		apex:    Canonical(cfg.Zone),
 		timeout: cmp.Or(cfg.Timeout, defaultRFC2136Timeout),
 		dial:    cfg.Dial,
+		begin:   cfg.Begin,
 	}
 	if z.dial == nil {
 		z.dial = new(net.Dialer).DialContext
@@ -93,6 +97,7 @@ type rfc2136Zone struct {
 	apex    string
 	timeout time.Duration
 	dial    func(ctx context.Context, network, address string) (net.Conn, error)
+	begin   Begin
 }
 
 // Read asks the primary itself, over one TCP connection, with signed questions.
@@ -213,6 +218,11 @@ func (l *line) apply(unit []Change) (err error) {
 	if err != nil {
 		return err
 	}
+	end, err := l.zone.begin.ask(l.zone.timeout)
+	if err != nil {
+		return err
+	}
+	defer end()
 	return s.update(update, key)
 }
 

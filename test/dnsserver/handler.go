@@ -45,7 +45,7 @@ func (s *Server) ServeDNS(w dns.ResponseWriter, req *dns.Msg) {
 		case fault.RefuseUpdates:
 			reply.Rcode = dns.RcodeRefused
 		case !fault.DropUpdates:
-			s.around(func() { reply.Rcode = s.update(req, signature != nil, fault.LoseUpdates) })
+			s.around(req, func() { reply.Rcode = s.update(req, signature != nil, fault.LoseUpdates) })
 		}
 	case req.Opcode == dns.OpcodeQuery:
 		mute = fault.DropQueries
@@ -79,9 +79,9 @@ func (s *Server) ServeDNS(w dns.ResponseWriter, req *dns.Msg) {
 	w.WriteMsg(reply) // the client is gone, or asks again
 }
 
-func (s *Server) around(apply func()) {
+func (s *Server) around(update *dns.Msg, apply func()) {
 	if s.cfg.Around != nil {
-		s.cfg.Around(apply)
+		s.cfg.Around(update, apply)
 	} else {
 		apply()
 	}

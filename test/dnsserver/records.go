@@ -122,6 +122,25 @@ func (s *Server) Load(zoneFile string) error {
 	return nil
 }
 
+// Dump returns the records of all zones in the form of a zone file, sorted, for Load.
+func (s *Server) Dump() string {
+	data := s.shown()
+	data.mu.RLock()
+	defer data.mu.RUnlock()
+	var lines []string
+	for _, z := range data.zones {
+		for _, types := range z.names {
+			for _, records := range types {
+				for _, rr := range records {
+					lines = append(lines, rr.String()+"\n")
+				}
+			}
+		}
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "")
+}
+
 // Records returns the rdata of an RRset in presentation form, sorted.
 func (s *Server) Records(name, rrtype string) []string {
 	var rdata []string

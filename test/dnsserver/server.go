@@ -34,7 +34,7 @@ type Config struct {
 
 	// Around, if set, is called for each UPDATE, and carries it out by calling apply. The answer
 	// is sent when it returns.
-	Around func(apply func())
+	Around func(update *dns.Msg, apply func())
 }
 
 // Server is a running server. Its methods can be called at any time, also while it answers.

@@ -20,6 +20,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/google/go-cmp/cmp"
+	"github.com/miekg/dns"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -93,6 +94,8 @@ type scene struct {
 	policy    string // address of the policy server
 	certFile  string
 
+	updated func(update *dns.Msg, apply func()) // where UPDATEs of the zone pass
+
 	mu      sync.Mutex
 	process *exec.Cmd // the manager; nil: dead
 	allowed int       // writes before the one at which it dies; at 0 that one is still made
@@ -110,9 +113,10 @@ func newScene(t *testing.T, binary string) *scene {
 	s.api, err = client.New(config, client.Options{Scheme: scheme})
 	s.must(err)
 	s.namespace = s.newNamespace()
+	s.updated = func(_ *dns.Msg, apply func()) { s.write(apply) }
 	s.dns, err = dnsserver.Start(dnsserver.Config{
 		Addr: "127.0.0.1:0", Keys: map[string]string{"maildomain.": tsigSecret}, Zones: []string{"example.com"},
-		SOATTL: time.Minute, Minimum: time.Second, Around: s.write,
+		SOATTL: time.Minute, Minimum: time.Second, Around: func(update *dns.Msg, apply func()) { s.updated(update, apply) },
 	})
 	s.must(err)
 	t.Cleanup(func() { s.dns.Close() })
@@ -121,7 +125,13 @@ func newScene(t *testing.T, binary string) *scene {
 	s.must(s.dns.SetTXT("example.com", "a foreign text"))
 	s.must(s.dns.Set("mx1.example.com", "A", "127.0.0.1"))
 	s.must(s.dns.Set("mta-sts.example.com", "A", "127.0.0.1"))
-	s.proxy(config)
+	s.proxy(config, s.kubeconfig(), func(r *http.Request, do func()) {
+		if r.Method == http.MethodGet || strings.Contains(r.URL.Path, "/events") {
+			do()
+			return
+		}
+		s.write(do)
+	})
 	return s
 }
 
@@ -141,8 +151,9 @@ func (s *scene) newNamespace() string {
 	return ns.Name
 }
 
-// proxy stands between the manager and the API server, and holds the kubeconfig that leads to it.
-func (s *scene) proxy(config *rest.Config) {
+// proxy stands between a manager and the API server, has each request pass through, and writes the kubeconfig
+// that leads to it.
+func (s *scene) proxy(config *rest.Config, file string, through func(r *http.Request, do func())) {
 	s.t.Helper()
 	target, err := url.Parse(config.Host)
 	s.must(err)
@@ -151,11 +162,7 @@ func (s *scene) proxy(config *rest.Config) {
 	forward := httputil.NewSingleHostReverseProxy(target)
 	forward.Transport, forward.FlushInterval = transport, -1
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodGet || strings.Contains(r.URL.Path, "/events") {
-			forward.ServeHTTP(w, r)
-			return
-		}
-		s.write(func() { forward.ServeHTTP(w, r) })
+		through(r, func() { forward.ServeHTTP(w, r) })
 	}), ReadHeaderTimeout: patience}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	s.must(err)
@@ -171,7 +178,7 @@ func (s *scene) proxy(config *rest.Config) {
 	kubeconfig.Clusters["kill"] = &clientcmdapi.Cluster{Server: "http://" + listener.Addr().String()}
 	kubeconfig.Contexts["kill"] = &clientcmdapi.Context{Cluster: "kill"}
 	kubeconfig.CurrentContext = "kill"
-	s.must(clientcmd.WriteToFile(*kubeconfig, s.kubeconfig()))
+	s.must(clientcmd.WriteToFile(*kubeconfig, file))
 }
 
 func (s *scene) kubeconfig() string { return filepath.Join(s.dir, "kubeconfig") }
@@ -279,7 +286,7 @@ func (s *scene) create(o client.Object) {
 	s.must(s.api.Create(s.t.Context(), o))
 	// The manager works on all namespaces: what one test leaves behind would be in another's way.
 	s.t.Cleanup(func() {
-		s.must(s.api.Delete(context.Background(), o))
+		s.must(client.IgnoreNotFound(s.api.Delete(context.Background(), o)))
 		if md, ok := o.(*v1alpha1.MailDomain); ok { // nobody is left to take the finalizer away
 			s.must(client.IgnoreNotFound(s.api.Patch(context.Background(), md, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`)))))
 		}
@@ -289,9 +296,15 @@ func (s *scene) create(o client.Object) {
 func (s *scene) apply() {
 	s.t.Helper()
 	s.createProvider()
+	s.applyThrough(&v1alpha1.DNSSpec{ProviderRef: &v1alpha1.ProviderRef{Kind: v1alpha1.KindDNSProvider, Name: "dns"}})
+}
+
+// applyThrough applies a MailDomain with all sections.
+func (s *scene) applyThrough(dns *v1alpha1.DNSSpec) {
+	s.t.Helper()
 	s.create(&v1alpha1.MailDomain{ObjectMeta: metav1.ObjectMeta{Name: "example-com"}, Spec: v1alpha1.MailDomainSpec{
 		Domain: "example.com",
-		DNS:    &v1alpha1.DNSSpec{ProviderRef: &v1alpha1.ProviderRef{Kind: v1alpha1.KindDNSProvider, Name: "dns"}},
+		DNS:    dns,
 		SPF:    &v1alpha1.SPFSpec{Mechanisms: []string{"mx"}, All: v1alpha1.SPFFail},
 		DKIM:   &v1alpha1.DKIMSpec{Keys: []v1alpha1.DKIMKey{{Name: "rsa"}, {Name: "ed25519", Algorithm: v1alpha1.DKIMEd25519}}},
 		DMARC:  &v1alpha1.DMARCSpec{Policy: v1alpha1.DMARCReject},
@@ -302,11 +315,17 @@ func (s *scene) apply() {
 
 func (s *scene) createProvider() {
 	s.t.Helper()
+	s.create(&v1alpha1.DNSProvider{ObjectMeta: metav1.ObjectMeta{Name: "dns"}, Spec: s.provider()})
+}
+
+// provider is the name server as a provider, with its Secret.
+func (s *scene) provider() v1alpha1.DNSProviderSpec {
+	s.t.Helper()
 	s.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "tsig"}, StringData: map[string]string{"secret": tsigSecret}})
-	s.create(&v1alpha1.DNSProvider{ObjectMeta: metav1.ObjectMeta{Name: "dns"}, Spec: v1alpha1.DNSProviderSpec{
+	return v1alpha1.DNSProviderSpec{
 		Domains: []string{"example.com"},
 		RFC2136: &v1alpha1.RFC2136Provider{Server: s.server, TSIG: &v1alpha1.TSIGKey{KeyName: "maildomain.", SecretRef: &v1alpha1.SecretKeyRef{Name: "tsig", Key: "secret"}}},
-	}})
+	}
 }
 
 func (s *scene) get() *v1alpha1.MailDomain {

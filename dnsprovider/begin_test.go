@@ -1,0 +1,58 @@
+package dnsprovider
+
+import (
+	"errors"
+	"testing"
+	"time"
+)
+
+// Whoever may not write is told that nothing was changed, and nothing is; questions are asked all the same. A write
+// that is made is over when Apply returns.
+func TestBegin(t *testing.T) {
+	server := startServer(t, "zone.example")
+	m := &memory{}
+	for name, open := range map[string]func(Begin) Zone{
+		"rfc2136": func(b Begin) Zone {
+			z, err := NewRFC2136(RFC2136Config{Server: server.Addr(), Zone: "zone.example", KeyName: keyName, KeySecret: keySecret, Timeout: patience, Begin: b})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return z
+		},
+		"libdns": func(b Begin) Zone {
+			z := openMemory(t, m, libdnsModule{replaces: replacesRRset, bulk: 1, appends: true, deletes: true})
+			z.(*libdnsZone).begin = b
+			return z
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			no := errors.New("not now")
+			allowed, asked, underWay := false, 0, 0
+			z := open(func(longest time.Duration) (func(), error) {
+				if asked++; longest < patience {
+					t.Errorf("a write may take %s, and says %s", patience, longest)
+				}
+				if !allowed {
+					return nil, no
+				}
+				underWay++
+				return func() { underWay-- }, nil
+			})
+			change := Change{Seen: mustRead(t, z, txtAt("_dmarc")), Add: []string{"v=DMARC1; p=none"}, TTL: time.Hour}
+			err := z.Apply(t.Context(), change)[0]
+			if KindOf(err) != Unreachable || !errors.Is(err, no) || asked != 1 {
+				t.Errorf("got %v, asked %d times", err, asked)
+			}
+			if got := mustRead(t, z, txtAt("_dmarc")); len(got.Records) > 0 {
+				t.Errorf("written: %q", got.Values())
+			}
+			allowed = true
+			if err := z.Apply(t.Context(), change)[0]; err != nil || underWay != 0 || asked != 2 {
+				t.Errorf("got %v, asked %d times, %d under way", err, asked, underWay)
+			}
+			if got := mustRead(t, z, txtAt("_dmarc")); len(got.Records) != 1 {
+				t.Errorf("written: %q", got.Values())
+			}
+		})
+	}
+}

@@ -153,6 +153,12 @@ bench-scale: ## Measure N domains (1000) from nothing to Ready on a real control
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -tags scale -o bin/maildomain-scale .
 	@$(WITH_CONTROLPLANE) go build -buildvcs=false -o bin/scale ./test/scale; exec bin/scale -n $(N) -zones $(ZONES) -stock=$(STOCK) $(ARGS)
 
+SOAK_FOR ?= 20m
+.PHONY: soak
+soak: ## Have N domains (1000) come, change and go for SOAK_FOR (20m), with faults and restarts (ARGS='-seed 2')
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -tags scale -o bin/maildomain-scale .
+	@$(WITH_CONTROLPLANE) go build -buildvcs=false -o bin/scale ./test/scale; exec bin/scale -n $(N) -soak $(SOAK_FOR) $(ARGS)
+
 .PHONY: fuzz
 fuzz: ## Run every fuzz test in turn, each for FUZZTIME (30s)
 	@grep -rnoE --include='*_test.go' --exclude-dir=hack '^func Fuzz[A-Za-z0-9_]+' . | sort | \

@@ -49,13 +49,21 @@ func scale(ctx context.Context) error {
 	flag.StringVar(&o.binary, "operator", "bin/maildomain-scale", "the operator, built with the tag scale")
 	flag.IntVar(&o.foreign, "foreign", 0, "`number` of Secrets of 100 KiB that are nothing to the operator: what they cost it in memory is measured at the end")
 	flag.StringVar(&o.profiles, "profiles", "", "`directory` for profiles of the operator; empty: none are taken")
+	soaks := flag.Duration("soak", 0, "instead of measuring: `time` for which MailDomains come, change and go, the name server fails and the operator is killed; then all is compared")
+	seed := flag.Uint64("seed", 1, "with -soak: what chance begins with")
 	output := flag.String("json", "", "`file` for the figures; empty: none")
 	ranges := flag.String("ranges", "", "`file` that says within which bounds the figures must be; empty: anything goes")
 	flag.Parse()
 	if o.domains < 1 || o.zones != oneZone && o.zones != zoneEach || flag.NArg() > 0 {
 		return errors.New("want -n of 1 or more and -zones one or each")
 	}
-	result, err := measure(ctx, o)
+	if *soaks > 0 {
+		o.stock = false
+		result, err := play(ctx, o, func(s *stage) (soaked, error) { return soak(ctx, s, *soaks, *seed) })
+		fmt.Print(result.table())
+		return err
+	}
+	result, err := play(ctx, o, func(s *stage) (result, error) { return measure(ctx, s) })
 	if err != nil {
 		return err
 	}
@@ -79,8 +87,8 @@ func scale(ctx context.Context) error {
 	return check(content, result.figures())
 }
 
-// measure plays one run, from an empty cluster.
-func measure(ctx context.Context, o options) (result result, err error) {
+// play has do use a stage of its own, which begins with an empty cluster.
+func play[T any](ctx context.Context, o options, do func(*stage) (T, error)) (came T, err error) {
 	s := &stage{options: o}
 	defer func() {
 		err = errors.Join(err, s.stop())
@@ -91,8 +99,14 @@ func measure(ctx context.Context, o options) (result result, err error) {
 		}
 	}()
 	if err := s.start(ctx); err != nil {
-		return result, err
+		return came, err
 	}
+	return do(s)
+}
+
+// measure plays one run.
+func measure(ctx context.Context, s *stage) (result result, err error) {
+	o := s.options
 	result.Domains, result.Zones, result.Stock = o.domains, o.zones, o.stock
 	if result.Apply, err = s.apply(ctx); err != nil {
 		return result, fmt.Errorf("from nothing to Ready: %w", err)

@@ -171,6 +171,7 @@ fuzz: ## Run every fuzz test in turn, each for FUZZTIME (30s)
 nightly: ## What takes too long for every change: a real node, more worlds, long fuzzing, and each test many times
 	$(MAKE) e2e-node
 	$(MAKE) verify-image
+	$(MAKE) soak
 	$(MAKE) simulate SEEDS=50000 YEARS=500
 	$(MAKE) fuzz FUZZTIME=10m
 	$(MAKE) test COUNT=10 TIMEOUT=3h

@@ -141,7 +141,7 @@ func managersOfSpec(w *world, md *unstructured.Unstructured) []string {
 			Spec     json.RawMessage            `json:"f:spec"`
 			Metadata map[string]json.RawMessage `json:"f:metadata"`
 		}
-		w.must(json.Unmarshal(entry.FieldsV1.Raw, &fields))
+		w.must(json.Unmarshal(entry.FieldsV1.GetRawBytes(), &fields))
 		if fields.Spec != nil || fields.Metadata["f:labels"] != nil || fields.Metadata["f:annotations"] != nil {
 			found[entry.Manager] = true
 		}

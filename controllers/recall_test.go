@@ -10,6 +10,7 @@ import (
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
 	"github.com/maildomain/maildomain-operator/keys"
+	"github.com/maildomain/maildomain-operator/ledger"
 	"github.com/maildomain/maildomain-operator/test/dnsserver"
 )
 
@@ -27,6 +28,18 @@ func TestALedgerFromABackup(t *testing.T) {
 	}
 	reach(first + " Active")
 	w.edit("example-com", func(md *v1alpha1.MailDomain) { md.Annotations = map[string]string{v1alpha1.AnnotationRotate: "1"} })
+	w.crashAt, w.after = len(w.effects)+1, true // the new key is in the ledger, with the intent of its record
+	if !w.pass("example-com") {
+		t.Fatal("the pass has written nothing")
+	}
+	w.crashAt = 0
+	w.restart()
+	backups[second+" Generated"] = w.secret(theLedger)
+	stored, err := ledger.Decode(backups[second+" Generated"].Data[ledgerFile], "example.com")
+	w.must(err)
+	if i := stored.Keyring.Find(second); i < 0 || stored.Keyring[i].State() != keys.Generated {
+		t.Fatalf("the ledger has %+v", stored.Keyring)
+	}
 	reach(second + " Published")
 	reach(first + " Retired")
 	w.edit("example-com", func(md *v1alpha1.MailDomain) { md.Annotations = nil })
@@ -48,7 +61,7 @@ func TestALedgerFromABackup(t *testing.T) {
 			t.Errorf("the signer is told to sign with %q", data["selector"])
 		}
 	}
-	for _, state := range []string{first + " Active", second + " Published", first + " Retired"} {
+	for _, state := range []string{first + " Active", second + " Generated", second + " Published", first + " Retired"} {
 		t.Run(state, func(t *testing.T) {
 			w.in(t)
 			w.told("")

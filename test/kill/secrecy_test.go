@@ -41,8 +41,8 @@ func TestProgramsKeepSecrets(t *testing.T) {
 	ended := false
 	t.Cleanup(func() {
 		if !ended {
-			manager.Process.Kill()
-			manager.Wait()
+			_ = manager.Process.Kill()
+			_ = manager.Wait()
 		}
 	})
 	s.waitFor("ready", func(*v1alpha1.MailDomain) bool { return s.ready() })

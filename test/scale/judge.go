@@ -94,7 +94,7 @@ func (k *soaking) signs(ctx context.Context, md *v1alpha1.MailDomain) error {
 	for _, selector := range md.Status.DKIM.ActiveSelectors {
 		record, err := keys.RecordOf(secret.Data[keys.PrivateFile(selector)])
 		if err != nil {
-			wrong = append(wrong, fmt.Errorf("Secret %s, %s: %w", secret.Name, selector, err))
+			wrong = append(wrong, fmt.Errorf("signer's Secret %s, %s: %w", secret.Name, selector, err))
 			continue
 		}
 		wrong = append(wrong, k.stands(selector+"._domainkey."+md.Spec.Domain, record))

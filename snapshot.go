@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -75,7 +74,7 @@ func snapshot(ctx context.Context, args []string, stderr io.Writer) error {
 		HealthProbeBindAddress: f.health,
 		Cache: cache.Options{DefaultNamespaces: f.cached(watched), ByObject: map[client.Object]cache.ByObject{
 			&corev1.ConfigMap{}: {Namespaces: map[string]cache.Config{f.namespace: {}}},
-			&corev1.Secret{}:    {Transform: bareMetadata},
+			&corev1.Secret{}:    {Transform: controllers.CachedSecret},
 		}},
 	})
 	if err != nil {
@@ -89,12 +88,4 @@ func snapshot(ctx context.Context, args []string, stderr io.Writer) error {
 		return err
 	}
 	return mgr.Start(ctx)
-}
-
-// bareMetadata keeps of a Secret what says that it has changed.
-func bareMetadata(object any) (any, error) {
-	if secret, ok := object.(*metav1.PartialObjectMetadata); ok {
-		secret.ObjectMeta = metav1.ObjectMeta{Namespace: secret.Namespace, Name: secret.Name, UID: secret.UID, ResourceVersion: secret.ResourceVersion}
-	}
-	return object, nil
 }

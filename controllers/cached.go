@@ -14,7 +14,7 @@ func CachedSecret(object any) (any, error) {
 	secret.ObjectMeta = metav1.ObjectMeta{
 		Namespace: secret.Namespace, Name: secret.Name, UID: secret.UID, ResourceVersion: secret.ResourceVersion,
 		Labels:      only(secret.Labels, managedByLabel, tombstoneLabel),
-		Annotations: only(secret.Annotations, ownerAnnotation),
+		Annotations: only(secret.Annotations, ownerAnnotation, sharedAnnotation),
 	}
 	return secret, nil
 }

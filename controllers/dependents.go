@@ -7,7 +7,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
@@ -84,9 +83,12 @@ func (r *Reconciler) found(ctx context.Context, namespace, field, value string) 
 }
 
 // ofSecret are the MailDomains that a Secret matters to: whom it was written for, who names it, and whose provider has its
-// credentials in it.
+// credentials in it. One with the keys of several does not say whose: spec may have left it, and the signer not yet.
 func (r *Reconciler) ofSecret(ctx context.Context, secret client.Object) []reconcile.Request {
 	namespace, name := secret.GetNamespace(), secret.GetName()
+	if _, shared := secret.GetAnnotations()[sharedAnnotation]; shared {
+		return r.every(ctx, namespace)
+	}
 	requests := r.found(ctx, namespace, bySecret, name)
 	if owner := strings.Split(secret.GetAnnotations()[ownerAnnotation], "/"); len(owner) == 3 && owner[0] == namespace {
 		requests = append(requests, reconcile.Request{NamespacedName: types.NamespacedName{Namespace: namespace, Name: owner[1]}})
@@ -123,18 +125,18 @@ func (r *Reconciler) ofProvider(ctx context.Context, provider client.Object) []r
 }
 
 // ofService are the MailDomains with a policy host, which may lead to the Service.
-func (r *Reconciler) ofService(ctx context.Context, _ client.Object) (requests []reconcile.Request) {
+func (r *Reconciler) ofService(ctx context.Context, _ client.Object) []reconcile.Request {
+	return r.every(ctx, "")
+}
+
+// every is all MailDomains of the namespace or, with "", of all.
+func (r *Reconciler) every(ctx context.Context, namespace string) (requests []reconcile.Request) {
 	var list v1alpha1.MailDomainList
-	if r.Client.List(ctx, &list, client.UnsafeDisableDeepCopy) != nil {
+	if r.Client.List(ctx, &list, client.InNamespace(namespace), client.UnsafeDisableDeepCopy) != nil {
 		return nil // as in found
 	}
 	for i := range list.Items {
 		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
 	}
 	return requests
-}
-
-// mapped is a handler for one of these.
-func mapped(of func(context.Context, client.Object) []reconcile.Request) handler.EventHandler {
-	return handler.EnqueueRequestsFromMapFunc(of)
 }

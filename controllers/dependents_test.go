@@ -58,6 +58,8 @@ func TestWhomAChangeMattersTo(t *testing.T) {
 		}
 		return o
 	}
+	shared := secret("mail", "before", "")
+	shared.SetAnnotations(map[string]string{sharedAnnotation: "true"})
 	for name, test := range map[string]struct {
 		requests []reconcile.Request
 		want     []string
@@ -66,6 +68,7 @@ func TestWhomAChangeMattersTo(t *testing.T) {
 		"a ledger":                        {r.ofSecret(t.Context(), secret("mail", "a-maildomain-ledger", "mail/a/a.example.com")), []string{"mail/a"}},
 		"a ledger without its annotation": {r.ofSecret(t.Context(), secret("mail", "a-maildomain-ledger", "")), []string{"mail/a"}},
 		"a signer's that spec has left":   {r.ofSecret(t.Context(), secret("mail", "before", "mail/a/a.example.com")), []string{"mail/a"}},
+		"one with several's keys":         {r.ofSecret(t.Context(), shared), []string{"mail/a", "mail/b", "mail/c"}},
 		"a signer's that two name":        {r.ofSecret(t.Context(), secret("mail", "of-both", "mail/b/b.example.com")), []string{"mail/b", "mail/c"}},
 		"another namespace's in words":    {r.ofSecret(t.Context(), secret("mail", "somebody's", "other/a/a.example.net")), nil},
 		"a key to import":                 {r.ofSecret(t.Context(), secret("mail", "legacy", "")), []string{"mail/b"}},

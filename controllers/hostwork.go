@@ -2,12 +2,14 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
 	"github.com/maildomain/maildomain-operator/dnsprovider"
+	"github.com/maildomain/maildomain-operator/lease"
 	"github.com/maildomain/maildomain-operator/ledger"
 	"github.com/maildomain/maildomain-operator/records"
 )
@@ -179,6 +181,9 @@ func (r *Reconciler) changeHost(ctx context.Context, s *scope, j *hostJob) error
 	after := before
 	if len(d.Changes) > 0 {
 		for _, err := range zone.Apply(ctx, d.Changes...) {
+			if errors.Is(err, lease.ErrNotHeld) {
+				return err
+			}
 			if err != nil && dnsprovider.KindOf(err) != dnsprovider.UnknownOutcome {
 				j.fail(s.providerFailed(err)) // what was made of the others is seen in the next pass
 				return nil

@@ -19,6 +19,7 @@ import (
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
 	"github.com/maildomain/maildomain-operator/dnsprovider"
 	"github.com/maildomain/maildomain-operator/keys"
+	"github.com/maildomain/maildomain-operator/lease"
 	"github.com/maildomain/maildomain-operator/mailauth/spf"
 	"github.com/maildomain/maildomain-operator/probe"
 )
@@ -140,7 +141,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if unsettled(status) {
 		s.again(max(r.Poll, s.now.Sub(lastTransition(status))/4)) // what does not move is looked at less often
 	}
-	return r.next(s), r.report(ctx, s, status)
+	if err := r.report(ctx, s, status); err != nil {
+		return ctrl.Result{}, err // which comes back with the priority that it came with
+	}
+	return r.next(s), nil
 }
 
 // next is when to look at the MailDomain again. While something is under way that goes with what users change; a mere look
@@ -199,13 +203,16 @@ func run(ctx context.Context, s *scope, steps []step) error {
 	return nil
 }
 
-// outdone reports whether another writer was faster: the world has to be read anew.
-func outdone(err error) bool { return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) }
+// outdone reports whether another writer was faster, or may be by now, as the lease does not outlast the write: the world
+// has to be read anew.
+func outdone(err error) bool {
+	return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || errors.Is(err, lease.ErrNotHeld)
+}
 
 // failed says in status why a pass could not be made, and has it tried again.
 func (r *Reconciler) failed(ctx context.Context, s *scope, err error) (ctrl.Result, error) {
 	if outdone(err) {
-		return ctrl.Result{RequeueAfter: r.Poll}, nil
+		return ctrl.Result{RequeueAfter: r.Poll, Priority: new(0)}, nil
 	}
 	broken, ok := errors.AsType[stepError](err)
 	if !ok {

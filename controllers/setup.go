@@ -38,16 +38,16 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, options controller.Optio
 	}
 	b := ctrl.NewControllerManagedBy(mgr).
 		For(&v1alpha1.MailDomain{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
-		Watches(&v1alpha1.DNSProvider{}, mapped(r.ofProvider), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		WatchesMetadata(&corev1.Secret{}, mapped(r.ofSecret), builder.WithPredicates(notKeptHere(r.Namespace))).
+		Watches(&v1alpha1.DNSProvider{}, handler.EnqueueRequestsFromMapFunc(r.ofProvider), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.ofSecret), builder.WithPredicates(notKeptHere(r.Namespace))).
 		Watches(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(holderOf), builder.WithPredicates(sitesIn(r.Namespace), notCreated)).
 		WatchesRawSource(r.madeKeys()).
 		WithOptions(options)
 	if r.Watched.cluster() {
-		b = b.Watches(&v1alpha1.ClusterDNSProvider{}, mapped(r.ofProvider), builder.WithPredicates(predicate.GenerationChangedPredicate{}))
+		b = b.Watches(&v1alpha1.ClusterDNSProvider{}, handler.EnqueueRequestsFromMapFunc(r.ofProvider), builder.WithPredicates(predicate.GenerationChangedPredicate{}))
 	}
 	if r.PolicyService != "" && len(r.PolicyAddress) == 0 {
-		b = b.Watches(&corev1.Service{}, mapped(r.ofService), builder.WithPredicates(r.moved()))
+		b = b.Watches(&corev1.Service{}, handler.EnqueueRequestsFromMapFunc(r.ofService), builder.WithPredicates(r.moved()))
 	}
 	return b.Complete(r)
 }
@@ -124,7 +124,7 @@ func (r Tombstones) SetupWithManager(mgr ctrl.Manager, options controller.Option
 		list := metav1.PartialObjectMetadataList{}
 		list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("SecretList"))
 		if err := r.Client.List(ctx, &list, client.InNamespace(r.Namespace), client.HasLabels{tombstoneLabel}); err != nil {
-			return nil // as in dependents
+			return nil // as in found
 		}
 		var requests []reconcile.Request
 		for _, secret := range list.Items {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
 	"github.com/maildomain/maildomain-operator/dnsprovider"
+	"github.com/maildomain/maildomain-operator/lease"
 	"github.com/maildomain/maildomain-operator/ledger"
 	"github.com/maildomain/maildomain-operator/probe"
 	"github.com/maildomain/maildomain-operator/records"
@@ -84,7 +85,9 @@ func (r *Reconciler) bring(ctx context.Context, s *scope, wishes []wish) (worked
 			return false, err
 		}
 	}
-	r.apply(ctx, s, jobs)
+	if err := r.apply(ctx, s, jobs); err != nil {
+		return false, err
+	}
 	for _, f := range facts {
 		if f.state != "" {
 			s.facts = append(s.facts, f)
@@ -309,7 +312,7 @@ func standing(seen dnsprovider.RRset, owned []dnsprovider.Owned) []dnsprovider.O
 }
 
 // apply makes the changes and reads them back: that a provider says yes is no proof.
-func (r *Reconciler) apply(ctx context.Context, s *scope, jobs []*job) {
+func (r *Reconciler) apply(ctx context.Context, s *scope, jobs []*job) error {
 	jobs = slices.DeleteFunc(slices.Clone(jobs), func(j *job) bool { return j.decision.Change.Empty() })
 	for zone, jobs := range s.byZone(jobs) {
 		changes := make([]dnsprovider.Change, len(jobs))
@@ -318,9 +321,12 @@ func (r *Reconciler) apply(ctx context.Context, s *scope, jobs []*job) {
 		}
 		var sent []*job
 		for i, err := range zone.Apply(ctx, changes...) {
-			if err != nil && dnsprovider.KindOf(err) != dnsprovider.UnknownOutcome {
+			switch {
+			case errors.Is(err, lease.ErrNotHeld):
+				return err // nothing is wrong with the provider; what was made of the others is seen in the next pass
+			case err != nil && dnsprovider.KindOf(err) != dnsprovider.UnknownOutcome:
 				s.failed(jobs[i], err)
-			} else {
+			default:
 				sent = append(sent, jobs[i])
 			}
 		}
@@ -335,6 +341,7 @@ func (r *Reconciler) apply(ctx context.Context, s *scope, jobs []*job) {
 			r.settle(ctx, s, sent[i], seen.RRset)
 		}
 	}
+	return nil
 }
 
 // settle compares what stands with what was decided.

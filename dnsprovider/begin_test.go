@@ -2,8 +2,11 @@ package dnsprovider
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
+
+	"github.com/maildomain/maildomain-operator/test/dnsserver"
 )
 
 // Whoever may not write is told that nothing was changed, and nothing is; questions are asked all the same. A write
@@ -28,7 +31,7 @@ func TestBegin(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			no := errors.New("not now")
 			allowed, asked, underWay := false, 0, 0
-			z := open(func(longest time.Duration) (func(), error) {
+			z := open(func(longest time.Duration) (func(bool), error) {
 				if asked++; longest < patience {
 					t.Errorf("a write may take %s, and says %s", patience, longest)
 				}
@@ -36,7 +39,11 @@ func TestBegin(t *testing.T) {
 					return nil, no
 				}
 				underWay++
-				return func() { underWay-- }, nil
+				return func(answered bool) {
+					if underWay--; !answered {
+						t.Error("an answer is taken for none")
+					}
+				}, nil
 			})
 			change := Change{Seen: mustRead(t, z, txtAt("_dmarc")), Add: []string{"v=DMARC1; p=none"}, TTL: time.Hour}
 			err := z.Apply(t.Context(), change)[0]
@@ -54,5 +61,25 @@ func TestBegin(t *testing.T) {
 				t.Errorf("written: %q", got.Values())
 			}
 		})
+	}
+}
+
+// An UPDATE that is not answered may still be carried out.
+func TestBeginOfAWriteWithoutAnAnswer(t *testing.T) {
+	server := startServer(t, "zone.example")
+	var answers []bool
+	z, err := NewRFC2136(RFC2136Config{
+		Server: server.Addr(), Zone: "zone.example", KeyName: keyName, KeySecret: keySecret, Timeout: 2 * time.Second,
+		Begin: func(time.Duration) (func(bool), error) {
+			return func(answered bool) { answers = append(answers, answered) }, nil
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Fault(dnsserver.Fault{MuteUpdates: true})
+	err = z.Apply(t.Context(), Change{Seen: RRset{Key: txtAt("_dmarc")}, Add: []string{"v=DMARC1; p=none"}, TTL: time.Hour})[0]
+	if KindOf(err) != UnknownOutcome || !slices.Equal(answers, []bool{false}) {
+		t.Errorf("got %v, answered: %v", err, answers)
 	}
 }

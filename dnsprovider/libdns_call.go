@@ -21,8 +21,8 @@ func libdnsGate(id string) chan struct{} {
 	return gate.(chan struct{})
 }
 
-// libdnsGrace is how long a module has to return after the time is up, before it is left alone.
-const libdnsGrace = time.Second
+// LibdnsGrace is how long a module has to return after the time is up, before it is left alone.
+const LibdnsGrace = time.Second
 
 // libdnsVisit is one Read or Apply: the calls that it makes, with no others of the zone between
 // them.
@@ -77,15 +77,15 @@ func (v *libdnsVisit) list() (libdnsList, error) {
 
 // write has the module change something.
 func (v *libdnsVisit) write(method func(context.Context, string, []libdns.Record) ([]libdns.Record, error), records []libdns.Record) error {
-	end, err := v.begin.ask(v.timeout + libdnsGrace)
+	end, err := v.begin.ask(v.timeout + LibdnsGrace)
 	if err != nil {
 		return err
 	}
-	defer end()
 	_, err = libdnsCall(v, true, func(ctx context.Context) (struct{}, error) {
 		_, err := method(ctx, dns.Fqdn(v.apex), records)
 		return struct{}{}, err
 	})
+	end(KindOf(err) != UnknownOutcome)
 	return err
 }
 
@@ -220,7 +220,7 @@ func libdnsCall[T any](v *libdnsVisit, writing bool, f func(context.Context) (T,
 	select {
 	case o = <-done:
 	case <-ctx.Done():
-		grace := time.NewTimer(libdnsGrace)
+		grace := time.NewTimer(LibdnsGrace)
 		defer grace.Stop()
 		select {
 		case o = <-done: // it says more than that the time was up

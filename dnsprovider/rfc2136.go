@@ -222,8 +222,11 @@ func (l *line) apply(unit []Change) (err error) {
 	if err != nil {
 		return err
 	}
-	defer end()
-	return s.update(update, key)
+	answered := false // should it panic
+	defer func() { end(answered) }()
+	err = s.update(update, key)
+	answered = KindOf(err) != UnknownOutcome
+	return err
 }
 
 func (z *rfc2136Zone) check(key Key) error {

@@ -18,6 +18,7 @@ type Guard struct {
 	mu       sync.Mutex
 	renewed  time.Time // when the last renewal that succeeded was sent; zero: the lease is not held
 	underWay int
+	landed   time.Time // by then those have landed, if ever, that ended without an answer
 }
 
 // NewGuard returns a guard for leases of the duration. Nothing passes before the first renewal.
@@ -25,11 +26,12 @@ func NewGuard(duration time.Duration, now func() time.Time) *Guard {
 	return &Guard{duration: duration, now: now}
 }
 
-// Begin asks whether a write may be made that takes no longer than longest. If so, end must be called when it is
-// over; else the error is ErrNotHeld.
-func (g *Guard) Begin(longest time.Duration) (end func(), err error) {
+// Begin asks whether a write may be made that takes no longer than longest. If so, end must be called when its maker is done
+// with it; else the error is ErrNotHeld. A write that was not answered, as one that was given up when the process is to end, can still
+// land: it counts as under way for as long as it may take.
+func (g *Guard) Begin(longest time.Duration) (end func(answered bool), err error) {
 	if g == nil {
-		return func() {}, nil
+		return func(bool) {}, nil
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -37,11 +39,19 @@ func (g *Guard) Begin(longest time.Duration) (end func(), err error) {
 		return nil, ErrNotHeld
 	}
 	g.underWay++
-	return sync.OnceFunc(func() {
+	last, over := g.now().Add(longest), false
+	return func(answered bool) {
 		g.mu.Lock()
 		defer g.mu.Unlock()
+		if over {
+			return
+		}
+		over = true
 		g.underWay--
-	}), nil
+		if !answered && last.After(g.landed) {
+			g.landed = last
+		}
+	}, nil
 }
 
 // left is what is left of the lease. Of the two clocks the one counts by which more time has passed: the monotonic
@@ -61,10 +71,10 @@ func (g *Guard) hold(sent time.Time) {
 	g.renewed = sent
 }
 
-// drop lets nothing through any more, and reports whether nothing is under way.
+// drop lets nothing through any more, and reports whether nothing is under way or can still land.
 func (g *Guard) drop() (idle bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.renewed = time.Time{}
-	return g.underWay == 0
+	return g.underWay == 0 && !g.now().Before(g.landed)
 }

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	clocktesting "k8s.io/utils/clock/testing"
 )
@@ -27,11 +29,16 @@ type fakeLock struct {
 	stored *resourcelock.LeaderElectionRecord
 	err    error
 	during func() // while a write is on its way
+
+	missing error // of a Get; nil: the Lease is there
 }
 
 func (f *fakeLock) Identity() string { return f.id }
 
 func (f *fakeLock) Get(context.Context) (*resourcelock.LeaderElectionRecord, []byte, error) {
+	if f.missing != nil {
+		return nil, nil, f.missing
+	}
 	record := *f.stored
 	return &record, nil, f.err
 }
@@ -86,7 +93,7 @@ func (s *scene) mayWrite(when string, want bool) {
 		s.t.Errorf("%s: %v, want it to pass: %t", when, err, want)
 	}
 	if err == nil {
-		end()
+		end(true)
 	}
 }
 
@@ -127,10 +134,24 @@ func TestRelease(t *testing.T) {
 		"a write is over": {func(s *scene) {
 			end, err := s.guard.Begin(longest)
 			if err == nil {
-				end()
-				end()
+				end(true)
+				end(false)
 			}
 		}, ""},
+		"a write was given up, and can still land": {func(s *scene) {
+			s.giveUp()
+			s.forward(longest - time.Nanosecond)
+		}, "us"},
+		"a write was given up, and can land no more": {func(s *scene) {
+			s.giveUp()
+			s.forward(longest)
+		}, ""},
+		"of two writes that were given up the first can't land any more": {func(s *scene) {
+			s.giveUp()
+			s.forward(time.Second)
+			s.giveUp()
+			s.forward(longest - time.Second)
+		}, "us"},
 		"another has taken over": {func(s *scene) { s.lease.stored.HolderIdentity = "them" }, "them"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -150,13 +171,54 @@ func TestRelease(t *testing.T) {
 	}
 }
 
+func (s *scene) giveUp() {
+	s.t.Helper()
+	end, err := s.guard.Begin(longest)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	end(false)
+}
+
+// Whoever has lost the lease never leads again: it may be in the middle of something that it began before another one led.
+func TestALostLeaseIsLost(t *testing.T) {
+	for name, lose := range map[string]func(*scene){
+		"another holds it":          func(s *scene) { s.lease.stored.HolderIdentity = "them" },
+		"another has given it back": func(s *scene) { s.lease.stored.HolderIdentity = "" },
+		"it is gone": func(s *scene) {
+			s.lease.missing = apierrors.NewNotFound(schema.GroupResource{Group: "coordination.k8s.io", Resource: "leases"}, "maildomain-operator")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t)
+			if _, _, err := s.lock.Get(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.renew(); err != nil {
+				t.Fatalf("the first time: %v", err)
+			}
+			s.forward(2 * duration)
+			lose(s)
+			_, _, _ = s.lock.Get(t.Context())
+			s.lease.stored.HolderIdentity, s.lease.missing = "", nil
+			for range 2 {
+				if s.renew() == nil || s.lock.Create(t.Context(), resourcelock.LeaderElectionRecord{HolderIdentity: "us"}) == nil {
+					t.Error("it leads again")
+				}
+				s.mayWrite("afterwards", false)
+				_, _, _ = s.lock.Get(t.Context())
+			}
+		})
+	}
+}
+
 func TestNoOthers(t *testing.T) {
 	var none *Guard
 	end, err := none.Begin(time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
-	end()
+	end(true)
 }
 
 type roundTripper func(*http.Request) (*http.Response, error)
@@ -166,13 +228,13 @@ func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { retur
 // Questions pass; a write only with the lease, with an end, and until its answer was read it is under way.
 func TestTransport(t *testing.T) {
 	s := newScene(t)
-	sent := 0
+	sent, fails := 0, error(nil)
 	transport := s.guard.Transport(roundTripper(func(r *http.Request) (*http.Response, error) {
 		sent++
 		if deadline, ok := r.Context().Deadline(); ok != (r.Method == http.MethodPut) || ok && time.Until(deadline) > longest {
 			t.Errorf("%s: deadline %s", r.Method, deadline)
 		}
-		return &http.Response{Body: io.NopCloser(strings.NewReader("answer"))}, nil
+		return &http.Response{Body: io.NopCloser(strings.NewReader("answer"))}, fails
 	}), longest)
 	do := func(method string) (read func(), err error) {
 		r, err := http.NewRequestWithContext(t.Context(), method, "http://api.example", strings.NewReader("x"))
@@ -202,6 +264,20 @@ func TestTransport(t *testing.T) {
 		t.Error("the lease was given back while a write was under way")
 	}
 	read()
+	if err := s.release(); err != nil {
+		t.Error(err)
+	}
+	if err := s.renew(); err != nil {
+		t.Fatal(err)
+	}
+	fails = context.Canceled
+	if _, err := do(http.MethodPut); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	if s.release() == nil {
+		t.Error("the lease was given back while a write that was given up could still land")
+	}
+	s.forward(longest)
 	if err := s.release(); err != nil {
 		t.Error(err)
 	}

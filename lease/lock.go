@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 )
 
@@ -17,13 +18,23 @@ type lock struct {
 	resourcelock.Interface
 	guard  *Guard
 	holder string // as last read
+	held   bool   // it was this process's own
+	lost   bool   // and then it was not
 }
+
+// errLost ends an elector's term for good. A process that was stopped for long would lead on in the middle of what it was
+// at, if the one that led meanwhile has given the lease back: what it knows is of before.
+var errLost = errors.New("the lease was lost in the meantime: this process has to end")
 
 // Get implements resourcelock.Interface.
 func (l *lock) Get(ctx context.Context) (*resourcelock.LeaderElectionRecord, []byte, error) {
 	record, raw, err := l.Interface.Get(ctx)
-	if err == nil {
+	switch {
+	case err == nil:
 		l.holder = record.HolderIdentity
+		l.lost = l.lost || l.held && l.holder != l.Identity()
+	case apierrors.IsNotFound(err):
+		l.lost = l.lost || l.held
 	}
 	return record, raw, err
 }
@@ -42,11 +53,15 @@ func (l *lock) Update(ctx context.Context, record resourcelock.LeaderElectionRec
 }
 
 func (l *lock) renew(record resourcelock.LeaderElectionRecord, write func() error) error {
+	if l.lost {
+		l.guard.drop()
+		return errLost
+	}
 	sent := l.guard.now()
 	if err := write(); err != nil {
 		return err
 	}
-	l.holder = record.HolderIdentity
+	l.holder, l.held = record.HolderIdentity, true
 	l.guard.hold(sent)
 	return nil
 }

@@ -24,7 +24,7 @@ type transport struct {
 	longest time.Duration
 }
 
-// RoundTrip implements http.RoundTripper. The write is over when its answer was read.
+// RoundTrip implements http.RoundTripper. The write is over when its answer was read. One without an answer may still land.
 func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
 		return t.next.RoundTrip(r)
@@ -37,13 +37,13 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), t.longest)
-	over := func() { cancel(); end() }
 	response, err := t.next.RoundTrip(r.WithContext(ctx))
 	if err != nil {
-		over()
+		cancel()
+		end(false)
 		return nil, err
 	}
-	response.Body = body{response.Body, over}
+	response.Body = body{response.Body, func() { cancel(); end(true) }}
 	return response, nil
 }
 

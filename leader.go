@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/tools/record"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/maildomain/maildomain-operator/dnsprovider"
 	"github.com/maildomain/maildomain-operator/lease"
 )
 
@@ -32,16 +33,16 @@ func (f *leaderFlags) register(set *flag.FlagSet) {
 	set.DurationVar(&f.timings.RetryPeriod, "leader-elect-retry-period", lease.Default.RetryPeriod, "`time` between tries to get or renew the lease")
 }
 
-// check: longest is how long a write outside of the cluster may take.
-func (f *leaderFlags) check(longest time.Duration) error {
+// check: providerTimeout is that of one call to a DNS provider, and a module may take its grace on top.
+func (f *leaderFlags) check(providerTimeout time.Duration) error {
 	if !f.elect {
 		return nil
 	}
 	if err := f.timings.Check(); err != nil {
 		return err
 	}
-	if longest > f.timings.Longest() {
-		return fmt.Errorf("--provider-timeout is %s, and with a lease of %s (--leader-elect-lease-duration) it may be %s at the most: a call is made only if the lease outlasts it", longest, f.timings.Duration, f.timings.Longest())
+	if most := f.timings.Longest() - dnsprovider.LibdnsGrace; providerTimeout > most {
+		return fmt.Errorf("--provider-timeout is %s, and with a lease of %s (--leader-elect-lease-duration) it may be %s at the most: a call is made only if the lease outlasts it", providerTimeout, f.timings.Duration, most)
 	}
 	return nil
 }

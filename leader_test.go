@@ -15,9 +15,9 @@ func TestLeaderFlags(t *testing.T) {
 	for flags, want := range map[string]string{
 		"":                                      "",
 		"--leader-elect":                        "",
-		"--leader-elect --provider-timeout=12s": "--provider-timeout is 12s, and with a lease of 14s (--leader-elect-lease-duration) it may be 11s at the most",
+		"--leader-elect --provider-timeout=12s": "--provider-timeout is 12s, and with a lease of 14s (--leader-elect-lease-duration) it may be 10s at the most",
 		"--provider-timeout=12s":                "", // there are no others
-		"--leader-elect --provider-timeout=12s --leader-elect-lease-duration=15s":         "",
+		"--leader-elect --provider-timeout=12s --leader-elect-lease-duration=16s":         "",
 		"--leader-elect --leader-elect-lease-duration=9s":                                 "want more than --leader-elect-renew-deadline",
 		"--leader-elect --leader-elect-retry-period=5s --leader-elect-lease-duration=20s": "--leader-elect-renew-deadline is 10s, want more than 11s",
 	} {

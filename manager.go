@@ -126,7 +126,7 @@ func parseManagerFlags(args []string, stderr io.Writer) (managerFlags, error) {
 	case f.service == "" && f.trust:
 		return f, errors.New("--mta-sts-trust-replicas speaks of the replicas of --mta-sts-service, which is empty")
 	}
-	if err := f.check(f.timeout + dnsprovider.LibdnsGrace); err != nil {
+	if err := f.check(f.timeout); err != nil {
 		return f, err
 	}
 	for name, port := range map[string]uint{"mta-sts-port": f.policyPort, "authoritative-port": f.dnsPort, "smtp-port": f.smtpPort} {

@@ -16,10 +16,10 @@ import (
 )
 
 // lease is short, so that there can be many. The others are in proportion to it.
-const lease = 3 * time.Second
+const lease = 4 * time.Second
 
 var shortLease = []string{
-	"--leader-elect-lease-duration", lease.String(), "--leader-elect-renew-deadline", "2s", "--leader-elect-retry-period", "300ms", "--provider-timeout", "2s",
+	"--leader-elect-lease-duration", lease.String(), "--leader-elect-renew-deadline", "3s", "--leader-elect-retry-period", "300ms", "--provider-timeout", "2s",
 	"--deletion-grace", "5s",
 }
 

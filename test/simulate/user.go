@@ -164,22 +164,35 @@ func (w *World) spoilSigner() {
 	}
 }
 
-// loseLedger deletes the ledger, and restores it later as it was.
+// loss is one of the ledger, until it is restored.
+type loss struct {
+	began bool // a key had signed
+}
+
+// loseLedger deletes the ledger, and restores it later as it was; if it was lost again meanwhile, as it was then.
 func (w *World) loseLedger() {
 	if !w.cluster.has("Secret", ledgerSecret) {
 		return
 	}
+	if w.lost != nil && w.lost.began {
+		w.violated("a ledger was made anew in place of a lost one")
+	}
 	backup := get(w.cluster, ledgerSecret, &corev1.Secret{})
 	lasts := w.between(time.Minute, 12*time.Hour)
 	w.tell("user", "loses the ledger for %s", lasts)
-	began := w.watch.began
+	this := &loss{began: w.watch.began}
+	w.lost = this
 	lost := backup.DeepCopy()
 	lost.Finalizers = nil // as when the cluster's store loses it
 	must(w.cluster.update(lost))
 	must(w.cluster.remove(lost))
 	w.in(lasts, func() {
+		if w.lost != this {
+			return
+		}
+		w.lost = nil
 		if w.cluster.has("Secret", ledgerSecret) {
-			if began {
+			if this.began {
 				w.violated("a ledger was made anew in place of a lost one")
 			}
 			w.cleanUp() // no key has signed yet: no more than that was lost

@@ -29,6 +29,7 @@ type World struct {
 	legacy    string            // the private key that signed before; "": none did
 	neighbour map[string][]byte // the other domain's part of the signer's Secret; nil: not to be judged
 	dropped   int               // how often the user has changed the keys of spec
+	lost      *loss             // of the ledger, the last one; nil: it was restored
 
 	keys      *pool
 	cluster   *cluster

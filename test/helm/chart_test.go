@@ -188,6 +188,7 @@ func TestSameAsKustomize(t *testing.T) {
 		{"", "default", ""},
 		{"mtaSTS: {plain: true}", "default", "plain"},
 		{"watchNamespaces: [mail]", "namespaced", ""},
+		{"{watchNamespaces: [mail], mtaSTS: {plain: true}}", "namespaced", "plain"},
 		{"metrics: {certificateSecret: maildomain-metrics-tls}", "default", "metrics-certificate"},
 	} {
 		t.Run(c.resource+c.component, func(t *testing.T) {

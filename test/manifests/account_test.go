@@ -58,9 +58,9 @@ type account struct {
 	seen       *recorder
 }
 
-func newScene(t *testing.T, config string) *scene {
+func newScene(t *testing.T, installed rendered) *scene {
 	t.Helper()
-	s := &scene{t: t, api: admin(t, nil), installed: render(t, config), dir: t.TempDir(), policy: free(t)}
+	s := &scene{t: t, api: admin(t, nil), installed: installed, dir: t.TempDir(), policy: free(t)}
 	s.mail = s.namespace()
 	for _, o := range s.installed.objects {
 		if o.GetNamespace() == watchedNamespace {
@@ -313,7 +313,7 @@ func (s *scene) want(name string, kind v1alpha1.ProviderKind, provider string, s
 // The manager and the writer beside a policy server, each with the arguments of its container, the token of its
 // ServiceAccount and no right but those of config/, take MailDomains through their lives. Nothing is forbidden, and no right is there for nothing.
 func TestAccountsHaveTheRightsThatTheyNeed(t *testing.T) {
-	s := newScene(t, "install")
+	s := newScene(t, render(t, "install"))
 	as := s.account(s.deployed("maildomain-manager"))
 	s.provide()
 	ed25519 := []v1alpha1.DKIMKey{{Name: "ed25519", Algorithm: v1alpha1.DKIMEd25519}}
@@ -363,6 +363,23 @@ func TestAccountsHaveTheRightsThatTheyNeed(t *testing.T) {
 	manager.stop(t)
 	s.judge(as, eventPatches...)
 	s.checkMetrics(writer, "rest_client_requests_total", "certwatcher_read_certificate_total 0")
+	writer.stop(t)
+	s.judge(reads)
+}
+
+// Where something else ends TLS, the writer gets on without a right to any Secret.
+func TestPlainWriterHasTheRightsThatItNeeds(t *testing.T) {
+	s := newScene(t, renderPlain(t))
+	writer, reads := s.serve()
+	s.create(&corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "claim-a379a6f6eeafb9a5", Labels: map[string]string{"maildomain.dev/site": "true"}},
+		Data:       map[string]string{"domain": "example.com", "policy": "version: STSv1\r\nmode: none\r\nmax_age: 86400\r\n", "namespace": s.mail, "tlsSecret": "mta-sts-full"},
+	})
+	s.until("a snapshot without a certificate", func() bool {
+		files, _ := filepath.Glob(filepath.Join(s.dir, "snapshot", "objects", "*"))
+		return len(files) == 1
+	})
+	s.checkMetrics(writer, "rest_client_requests_total")
 	writer.stop(t)
 	s.judge(reads)
 }

@@ -84,6 +84,7 @@ func (s *scene) read(p *process, token string, roots *x509.CertPool) (text strin
 // right one gets the lines, and nothing that names a tenant's. Nobody gets it without TLS.
 func (s *scene) checkMetrics(p *process, lines ...string) {
 	s.t.Helper()
+	text := s.read(p, s.reader(), nil) // first, as the port is not open at once
 	_, stranger := s.scraper()
 	for name, test := range map[string]struct {
 		token string
@@ -97,7 +98,6 @@ func (s *scene) checkMetrics(p *process, lines ...string) {
 			s.t.Errorf("%s: status %d, %v, want %d\n%.200s", name, status, err, test.want, text)
 		}
 	}
-	text := s.read(p, s.reader(), nil)
 	for _, line := range lines {
 		if !strings.Contains(text, "\n"+line) {
 			s.t.Errorf("there is no %q in\n%s", line, text)
@@ -120,7 +120,7 @@ func (s *scene) checkMetrics(p *process, lines ...string) {
 // A certificate of the administrator's is served, and its successor without a restart. Who asks for it gets
 // series that name each MailDomain.
 func TestMetricsCertificateAndObjects(t *testing.T) {
-	s := newScene(t, "install")
+	s := newScene(t, render(t, "install"))
 	dir := t.TempDir()
 	renew := func() *x509.CertPool {
 		t.Helper()

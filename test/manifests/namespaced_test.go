@@ -17,7 +17,7 @@ import (
 // Confined to a namespace, manager and writer take MailDomains through their lives with the Roles of config/namespaced
 // alone, tell the one that refers to a ClusterDNSProvider that there is none for it, and never look elsewhere.
 func TestConfinedAccountsHaveTheRightsThatTheyNeed(t *testing.T) {
-	s := newScene(t, "namespaced")
+	s := newScene(t, render(t, "namespaced"))
 	as := s.account(s.deployed("maildomain-manager"))
 	s.provide()
 	ed25519 := []v1alpha1.DKIMKey{{Name: "ed25519", Algorithm: v1alpha1.DKIMEd25519}}

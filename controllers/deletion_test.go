@@ -294,7 +294,7 @@ func TestANamespaceIsGoneWithinTheGrace(t *testing.T) {
 	}
 }
 
-// With the policy servers apart, a certificate that goes before its MailDomain is kept by nobody. An Event
+// A manager without a snapshot of its own can't keep a certificate that goes before its MailDomain. An Event
 // says so, and what helps: policy servers that run go on, and a new one waits for another certificate.
 func TestACertificateThatIsGoneFirstIsNotKept(t *testing.T) {
 	w := newWorld(t)

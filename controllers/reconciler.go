@@ -75,7 +75,7 @@ type Reconciler struct {
 	// DeletionGrace is how long a MailDomain that is deleted may stay to be wound up (Law 11).
 	DeletionGrace time.Duration
 	// Certificates is where a certificate is found that is gone from the cluster; nil: nowhere, as
-	// where the policy servers are apart.
+	// without a snapshot of its own.
 	Certificates Certificates
 	// Left is told how many records were left published when their MailDomain was gone; nil: nobody is.
 	Left func(records int)

@@ -222,7 +222,7 @@ func (s *scene) manage(as account, more ...string) *process {
 	_, dnsPort, _ := strings.Cut(s.dns.Addr(), ":")
 	_, policyPort, _ := strings.Cut(s.policy, ":")
 	return s.tell(s.deployed("maildomain-manager"), as, append([]string{
-		"--resolver", s.dns.Addr(), "--authoritative-port", dnsPort, "--allow-private-targets", "127.0.0.0/8",
+		"--snapshot-dir", filepath.Join(s.dir, "kept"), "--resolver", s.dns.Addr(), "--authoritative-port", dnsPort, "--allow-private-targets", "127.0.0.0/8",
 		"--mta-sts-roots", s.roots, "--mta-sts-port", policyPort, "--starttls-probe", "off", "--poll", "200ms",
 	}, more...)...)
 }

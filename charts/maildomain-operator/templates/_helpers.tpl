@@ -101,6 +101,14 @@ securityContext:
 {{- end }}
 {{- end }}
 
+{{/* It holds private keys, so it is never on a disk. */}}
+{{- define "maildomain.snapshotVolume" -}}
+- name: snapshot
+  emptyDir:
+    medium: Memory
+    sizeLimit: {{ .Values.mtaSTS.snapshotSize }}
+{{- end }}
+
 {{/* And the volumes of that. */}}
 {{- define "maildomain.tokenHolderVolumes" -}}
 - name: api

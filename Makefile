@@ -54,8 +54,8 @@ chart = rm -rf $(2) && mkdir -p $(2)/crds $(2)/admission && cp $(CRDS)/*.yaml $(
 	mkdir -p $(2)/prometheus && cp config/prometheus/servicemonitor.yaml config/prometheus/rules.yaml config/prometheus/dashboard.json $(2)/prometheus && \
 	cp $(1)/rbac/roles/role.yaml $(2)/roles.yaml && cp $(1)/mta-sts/roles/role.yaml $(2)/roles-mta-sts.yaml
 
-# The manager's roles and those of the writer beside a policy server apart from it, below the directory $(1). The roles
-# are named by the markers.
+# The manager's roles and those of the writer beside a policy server, below the directory $(1). The roles are named by the
+# markers.
 roles = $(CONTROLLER_GEN) rbac:roleName=maildomain-domains paths=./controllers output:rbac:dir=$(1)/rbac/roles && \
 	$(CONTROLLER_GEN) rbac:roleName=maildomain-mta-sts paths=. output:rbac:dir=$(1)/mta-sts/roles
 
@@ -201,14 +201,14 @@ verify-image: ## Build the image from two directories, and compare the digests
 	here="$$(go run -C hack/image . -platforms $(PLATFORMS))"; there="$$(go run -C hack/image . -platforms $(PLATFORMS) -source "$$tmp/elsewhere")"; \
 	[[ "$$here" == "$$there" ]] || { echo "not reproducible: $$here here, and $$there in another directory" >&2; exit 1; }; echo "$$here"
 
-# What is in the file, as config/ has it: default, mta-sts or namespaced. And the id of the installation, which has no
+# What is in the file, as config/ has it: default or namespaced. And the id of the installation, which has no
 # default: two installations with one id would each take the other's claims for its own.
 CONFIG    ?= default
 OWNER_ID  ?=
 INSTALLER ?= dist/install.yaml
 
 .PHONY: build-installer
-build-installer: ## Write dist/install.yaml, for kubectl apply --server-side (IMG=, OWNER_ID=, CONFIG=default, mta-sts or namespaced)
+build-installer: ## Write dist/install.yaml, for kubectl apply --server-side (IMG=, OWNER_ID=, CONFIG=default or namespaced)
 	@[[ -n '$(OWNER_ID)' ]] || { echo 'OWNER_ID is not set: name this installation, such as OWNER_ID=production-eu, and never change that name' >&2; exit 1; }
 	@mkdir -p dist; tmp="$$(mktemp -d dist/installer.XXXXXX)"; trap 'rm -rf "$$tmp"' EXIT; \
 	( cd "$$tmp"; \

@@ -16,7 +16,7 @@ import (
 	"github.com/maildomain/maildomain-operator/controllers"
 )
 
-// clusterFlags are those that manager and snapshot have in common: both read the cluster and write the
+// clusterFlags are those that manager and snapshot have in common: both read the cluster, and can write the
 // directory that mta-sts serves from.
 type clusterFlags struct {
 	kubeconfig  string
@@ -33,7 +33,7 @@ func (f *clusterFlags) register(set *flag.FlagSet) {
 	set.StringVar(&f.kubeconfig, "kubeconfig", os.Getenv("KUBECONFIG"), "kubeconfig `file`; empty: the cluster that this runs in")
 	set.StringVar(&f.namespace, "namespace", os.Getenv("POD_NAMESPACE"), "the operator's own `namespace`: claims, and the Secrets of ClusterDNSProviders")
 	set.StringVar(&f.watch, "watch-namespaces", "", "`namespaces` with MailDomains, with commas between them: nothing is read or written outside of them and of the operator's own, Roles are enough, and ClusterDNSProviders are off; empty: all namespaces")
-	set.StringVar(&f.snapshotDir, "snapshot-dir", "", "`directory` that mta-sts serves from; empty: none is written")
+	set.StringVar(&f.snapshotDir, "snapshot-dir", "", "`directory` that mta-sts serves from. a manager keeps one for itself: of a certificate whose Secret goes before its MailDomain; empty: it keeps none")
 	set.BoolVar(&f.plain, "mta-sts-plain", false, "policies are served with mta-sts --plain, behind an Ingress or a Gateway that ends TLS: no Secret with a certificate is asked for, and replicas are asked over HTTP")
 	f.metricsFlags.register(set)
 	f.loggingFlags.register(set)

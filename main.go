@@ -1,6 +1,6 @@
-// Command maildomain is the operator: `maildomain manager` keeps MailDomains true, and
-// `maildomain mta-sts` serves their MTA-STS policies beside it. And it is a command line for
-// people: package cli.
+// Command maildomain is the operator: `maildomain manager` keeps MailDomains true,
+// `maildomain mta-sts` serves their MTA-STS policies, and `maildomain snapshot` writes what that
+// serves. And it is a command line for people: package cli.
 package main
 
 import (
@@ -32,8 +32,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	env := cli.Env{Program: os.Args[0], Stdin: stdin, Stdout: stdout, Stderr: stderr, Now: time.Now}
 	return cli.Run(ctx, env, args,
 		service("manager", "Publish, rotate, serve and prove what MailDomains state", manager, stderr),
-		service("mta-sts", "Serve MTA-STS policies over HTTPS from the manager's snapshot", mtaSTS, stderr),
-		service("snapshot", "Write that snapshot and nothing else, for policy servers apart from the manager", snapshot, stderr),
+		service("mta-sts", "Serve MTA-STS policies over HTTPS from a snapshot", mtaSTS, stderr),
+		service("snapshot", "Write that snapshot from what the cluster has, and nothing else", snapshot, stderr),
 	)
 }
 

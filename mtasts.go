@@ -16,7 +16,7 @@ func mtaSTS(ctx context.Context, args []string, stderr io.Writer) error {
 	var logging loggingFlags
 	set := flag.NewFlagSet("maildomain mta-sts", flag.ContinueOnError)
 	set.SetOutput(stderr)
-	set.StringVar(&options.Dir, "dir", "", "`directory` of the snapshot that the manager writes")
+	set.StringVar(&options.Dir, "dir", "", "`directory` that snapshot writes, or a manager")
 	set.StringVar(&options.Listen, "listen", ":8443", "`address` of the policy port")
 	set.StringVar(&options.HealthListen, "health-listen", "", "`address` of /healthz, /readyz and /metrics, plain HTTP; empty: none")
 	set.BoolVar(&options.Plain, "plain", false, "serve HTTP, behind an Ingress or a Gateway that ends TLS")
@@ -32,7 +32,7 @@ func mtaSTS(ctx context.Context, args []string, stderr io.Writer) error {
 	case set.NArg() > 0:
 		return fmt.Errorf("unexpected argument %q", set.Arg(0))
 	case options.Dir == "":
-		return errors.New("--dir is empty: name the directory that the manager writes the snapshot to")
+		return errors.New("--dir is empty: name the directory that maildomain snapshot writes")
 	case options.Patience <= 0:
 		return errors.New("--client-timeout must be more than 0")
 	case options.MaxConnections < 1:

@@ -25,8 +25,7 @@ import (
 // +kubebuilder:rbac:namespace=maildomain-system,roleName=maildomain-mta-sts,groups="",resources=configmaps,verbs=list;watch
 // +kubebuilder:rbac:roleName=maildomain-certificates,groups="",resources=secrets,verbs=get;list;watch
 
-// snapshot is what a replica of the policy server needs beside it when the manager is elsewhere: it
-// reads the cluster and writes to its directory only.
+// snapshot is the writer beside each policy server: it reads the cluster, and writes to its directory only.
 func snapshot(ctx context.Context, args []string, stderr io.Writer) error {
 	var f clusterFlags
 	set := flag.NewFlagSet("maildomain snapshot", flag.ContinueOnError)

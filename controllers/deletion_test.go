@@ -237,7 +237,7 @@ func TestDeletionWithdraws(t *testing.T) {
 }
 
 // A namespace goes with everything in it, the provider and its credentials and the certificate first,
-// and is not held up. What senders hold for a year is served for a year.
+// and is not held up. What senders hold for a year is served for a year, as this manager writes a snapshot.
 func TestANamespaceIsGoneWithinTheGrace(t *testing.T) {
 	for name, covers := range map[string]bool{"a cluster's provider covers the domain": true, "none does": false} {
 		t.Run(name, func(t *testing.T) {
@@ -291,6 +291,34 @@ func TestANamespaceIsGoneWithinTheGrace(t *testing.T) {
 				t.Errorf("served in the end: %v", sites)
 			}
 		})
+	}
+}
+
+// A manager without a snapshot of its own can't keep a certificate that goes before its MailDomain. An Event
+// says so, and what helps: policy servers that run go on, and a new one waits for another certificate.
+func TestACertificateThatIsGoneFirstIsNotKept(t *testing.T) {
+	w := newWorld(t)
+	w.covered()
+	w.r.Certificates = nil
+	w.apply("example-com", deletable())
+	w.until("example-com", "ready", isReady)
+	w.heard("")
+	issued := w.secret("mta-sts-example-com")
+	w.must(w.api.Delete(t.Context(), issued))
+	w.delete("example-com")
+	w.winds("example-com", "gone", time.Minute, w.gone("example-com"))
+	if told := w.heard("Warning CertificateNotReady"); len(told) == 0 || !strings.Contains(told[0], "issue one into Secret "+siteName("example.com")+" in namespace "+w.operator) {
+		t.Errorf("told %q", told)
+	}
+	if site := w.sites(w.snapshot.Dir)["example.com"]; len(site.Certificate) == 0 {
+		t.Errorf("a pod that runs serves %q without a certificate", site.Policy)
+	}
+	if site, there := w.newPod()["example.com"]; there {
+		t.Errorf("a new pod serves %q with a certificate of %d octets", site.Policy, len(site.Certificate))
+	}
+	w.must(w.api.Create(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.operator, Name: siteName("example.com")}, Type: issued.Type, Data: issued.Data}))
+	if site := w.newPod()["example.com"]; len(site.Certificate) == 0 {
+		t.Errorf("with another certificate a new pod serves %q", site.Policy)
 	}
 }
 

@@ -74,7 +74,8 @@ type Reconciler struct {
 	Resync time.Duration // between passes otherwise, at most: up to a tenth earlier
 	// DeletionGrace is how long a MailDomain that is deleted may stay to be wound up (Law 11).
 	DeletionGrace time.Duration
-	// Certificates is where a certificate is found that is gone from the cluster; nil: nowhere.
+	// Certificates is where a certificate is found that is gone from the cluster; nil: nowhere, as
+	// without a snapshot of its own.
 	Certificates Certificates
 	// Left is told how many records were left published when their MailDomain was gone; nil: nobody is.
 	Left func(records int)

@@ -17,8 +17,8 @@ import (
 )
 
 // A claimed domain has a ConfigMap in the operator's namespace: who holds it, and the policy
-// that is served for it. Every replica of the operator writes what is served from these, so
-// that serving needs neither the MailDomain nor a leader.
+// that is served for it. The writer beside each policy server makes what is served of these, so
+// that serving needs neither the MailDomain nor a manager.
 const (
 	siteLabel  = "maildomain.dev/site"
 	siteHolder = "holder"

@@ -20,7 +20,8 @@ import (
 )
 
 // SnapshotWriter keeps the directory that the policy server reads in step with the stored
-// sites. It runs on every replica, leader or not, and its directory is its own.
+// sites. One runs beside each policy server, and its directory is its own; in a manager it runs
+// whether or not that leads.
 //
 // Sites come from the cache, and so does the metadata of TLS Secrets. A Secret itself is read past
 // the cache, and only when its resourceVersion is not the one that was read last: a change costs a

@@ -24,7 +24,7 @@ const together = 500 * time.Millisecond
 
 type requests = workqueue.TypedRateLimitingInterface[reconcile.Request]
 
-// SetupWithManager has the manager write the snapshot on every replica: at the start, once the
+// SetupWithManager has each process write its snapshot, leader or not: at the start, once the
 // caches have synced, so that a domain's absence is known as well, and when a site or the metadata
 // of a Secret that a site names changes.
 func (w *SnapshotWriter) SetupWithManager(mgr ctrl.Manager, options controller.Options) error {

@@ -62,7 +62,7 @@ const (
 type MTASTSHosting string
 
 const (
-	// HostingSidecar: the operator's own server beside the manager.
+	// HostingSidecar: the operator's own policy servers.
 	HostingSidecar MTASTSHosting = "Sidecar"
 	// HostingExternal: a third party.
 	HostingExternal MTASTSHosting = "External"

@@ -187,10 +187,9 @@ func TestSameAsKustomize(t *testing.T) {
 	for _, c := range []struct{ values, resource, component string }{
 		{"", "default", ""},
 		{"mtaSTS: {plain: true}", "default", "plain"},
-		{"mtaSTS: {separate: true}", "mta-sts", ""},
 		{"watchNamespaces: [mail]", "namespaced", ""},
+		{"{watchNamespaces: [mail], mtaSTS: {plain: true}}", "namespaced", "plain"},
 		{"metrics: {certificateSecret: maildomain-metrics-tls}", "default", "metrics-certificate"},
-		{"{mtaSTS: {separate: true}, metrics: {certificateSecret: maildomain-metrics-tls}}", "mta-sts", "metrics-certificate"},
 	} {
 		t.Run(c.resource+c.component, func(t *testing.T) {
 			want := compared(kustomized(t, c.resource, c.component))

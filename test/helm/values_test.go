@@ -75,10 +75,10 @@ func TestValues(t *testing.T) {
 			func(t *testing.T, all objects) any {
 				return line(kinds(all)["ClusterRole"], kinds(all)["ClusterRoleBinding"], kinds(all)["Role"], slices.Contains(container(t, all, "maildomain-manager")["args"].([]any), any("--watch-namespaces=a,b,maildomain-system")))
 			},
-			"2 1 5 true", // who reads metrics; the account's two, and one in each namespace
+			"2 2 9 true", // who reads metrics; the accounts' two and one, and one of each in each namespace
 		},
-		"the writer apart is confined too": {
-			"{watchNamespaces: [a], mtaSTS: {separate: true}}",
+		"the writer is confined too": {
+			"watchNamespaces: [a]",
 			func(t *testing.T, all objects) any {
 				return line(kinds(all)["ClusterRole"], all["Role a/maildomain-certificates"] != nil, slices.Contains(container(t, all, "maildomain-mta-sts")["args"].([]any), any("--watch-namespaces=a")))
 			},
@@ -132,7 +132,7 @@ func TestValues(t *testing.T) {
 			"[map[maxSkew:1 topologyKey:zone whenUnsatisfiable:DoNotSchedule]]",
 		},
 		"where Pods run": {
-			`{nodeSelector: {a: b}, tolerations: [{operator: Exists}], affinity: {nodeAffinity: {}}, priorityClassName: high, mtaSTS: {separate: true}}`,
+			`{nodeSelector: {a: b}, tolerations: [{operator: Exists}], affinity: {nodeAffinity: {}}, priorityClassName: high}`,
 			func(t *testing.T, all objects) any {
 				p := pod(t, all, "maildomain-mta-sts")
 				return line(p["nodeSelector"], p["tolerations"], p["affinity"], p["priorityClassName"])
@@ -151,9 +151,18 @@ func TestValues(t *testing.T) {
 		"resources and the size of the snapshot": {
 			"{resources: {limits: {memory: 2Gi}}, mtaSTS: {snapshotSize: 1Gi}}",
 			func(t *testing.T, all objects) any {
-				return line(at(container(t, all, "maildomain-manager"), "resources", "limits", "memory"), at(pod(t, all, "maildomain-manager")["volumes"].([]any)[0], "emptyDir", "sizeLimit"))
+				return line(at(container(t, all, "maildomain-manager"), "resources", "limits", "memory"), at(pod(t, all, "maildomain-mta-sts")["volumes"].([]any)[0], "emptyDir", "sizeLimit"))
 			},
 			"2Gi 1Gi",
+		},
+		"policy servers": {
+			"mtaSTS: {replicas: 5, resources: {limits: {memory: 1Gi}}, writerResources: {limits: {memory: 2Gi}}}",
+			func(t *testing.T, all objects) any {
+				server := pod(t, all, "maildomain-mta-sts")["initContainers"].([]any)[0]
+				return line(at(all["Deployment "+namespace+"/maildomain-mta-sts"], "spec", "replicas"), at(server, "resources", "limits", "memory"),
+					at(container(t, all, "maildomain-mta-sts"), "resources", "limits", "memory"))
+			},
+			"5 1Gi 2Gi",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -182,8 +191,8 @@ func TestRefusedValues(t *testing.T) {
 		"watchNamespaces: [a, a]":                               "/watchNamespaces",
 		"mtaSTS: {service: {type: ExternalName}}":               "/mtaSTS/service/type",
 		"mtaSTS: {snapshotSize: big}":                           "/mtaSTS/snapshotSize",
+		"mtaSTS: {separate: true}":                              "separate",
 		"podLabels: {app.kubernetes.io/component: mine}":        "/podLabels",
-		"podLabels: {maildomain.dev/serves: policies}":          "/podLabels",
 		"topologySpreadConstraints: {topologyKey: zone}":        "/topologySpreadConstraints",
 		"extraArgs: --poll=1s":                                  "/extraArgs",
 		"image: {repository: r.example/m, tag: v1, pull: true}": "pull",

@@ -46,13 +46,21 @@ type scene struct {
 	mail      string // the namespace of MailDomains
 	dns       *dnsserver.Server
 	policy    string // address of the policy server
-	metrics   string // address of /metrics of the manager, or the writer
 	roots     string // file
+	accounts  []account
+	processes []*process
 }
 
-func newScene(t *testing.T, config string) *scene {
+// account is a ServiceAccount, with what its requests pass through.
+type account struct {
+	name       string
+	kubeconfig string // with a token
+	seen       *recorder
+}
+
+func newScene(t *testing.T, installed rendered) *scene {
 	t.Helper()
-	s := &scene{t: t, api: admin(t, nil), installed: render(t, config), dir: t.TempDir(), metrics: free(t)}
+	s := &scene{t: t, api: admin(t, nil), installed: installed, dir: t.TempDir(), policy: free(t)}
 	s.mail = s.namespace()
 	for _, o := range s.installed.objects {
 		if o.GetNamespace() == watchedNamespace {
@@ -106,28 +114,29 @@ func (s *scene) create(o client.Object) {
 	})
 }
 
-// account writes a kubeconfig with a token of the ServiceAccount, and returns what its requests pass through.
-func (s *scene) account(name string) (kubeconfig string, seen *recorder) {
+// account writes a kubeconfig with a token of the Pod's ServiceAccount.
+func (s *scene) account(p pod) account {
 	s.t.Helper()
+	name := p.spec.ServiceAccountName
 	hour := int64(3600)
 	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &hour}}
-	account := one[corev1.ServiceAccount](s.installed, "ServiceAccount", name)
-	must(s.t, s.api.SubResource("token").Create(s.t.Context(), account, request))
-	seen = newRecorder(s.t, envtest.Config(s.t))
+	must(s.t, s.api.SubResource("token").Create(s.t.Context(), one[corev1.ServiceAccount](s.installed, "ServiceAccount", name), request))
+	a := account{name, filepath.Join(s.dir, name+".kubeconfig"), newRecorder(s.t, envtest.Config(s.t))}
 	config := clientcmdapi.NewConfig()
-	config.Clusters["test"] = &clientcmdapi.Cluster{Server: seen.address, CertificateAuthorityData: seen.authority}
+	config.Clusters["test"] = &clientcmdapi.Cluster{Server: a.seen.address, CertificateAuthorityData: a.seen.authority}
 	config.AuthInfos["test"] = &clientcmdapi.AuthInfo{Token: request.Status.Token}
 	config.Contexts["test"] = &clientcmdapi.Context{Cluster: "test", AuthInfo: "test"}
 	config.CurrentContext = "test"
-	kubeconfig = filepath.Join(s.dir, name+".kubeconfig")
-	must(s.t, clientcmd.WriteToFile(*config, kubeconfig))
-	return kubeconfig, seen
+	must(s.t, clientcmd.WriteToFile(*config, a.kubeconfig))
+	s.accounts = append(s.accounts, a)
+	return a
 }
 
 // process is a container's, running here.
 type process struct {
 	command *exec.Cmd
 	log     string
+	metrics string // address of /metrics; "": a policy server's, which nobody asks here
 	ended   chan error
 }
 
@@ -145,6 +154,7 @@ func (s *scene) run(container *corev1.Container, more ...string) *process {
 		p.ended <- p.command.Wait()
 		output.Close()
 	}()
+	s.processes = append(s.processes, p)
 	s.t.Cleanup(func() { p.stop(s.t) })
 	return p
 }
@@ -189,21 +199,30 @@ func free(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-func (s *scene) serve(sidecar *corev1.Container) {
+// serve runs a policy server and the writer beside it.
+func (s *scene) serve(more ...string) (writer *process, as account) {
 	s.t.Helper()
-	s.policy = free(s.t)
-	s.run(sidecar, "--dir", s.snapshot(), "--listen", s.policy, "--health-listen", "127.0.0.1:0")
+	p, dir := s.deployed("maildomain-mta-sts"), filepath.Join(s.dir, "snapshot")
+	s.run(p.sidecar, "--dir", dir, "--listen", s.policy, "--health-listen", "127.0.0.1:0")
+	as = s.account(p)
+	return s.tell(p, as, append([]string{"--snapshot-dir", dir}, more...)...), as
 }
 
-func (s *scene) snapshot() string { return filepath.Join(s.dir, "snapshot") }
+// tell runs the container with the token of the Pod, which tells metrics.
+func (s *scene) tell(p pod, as account, more ...string) *process {
+	s.t.Helper()
+	metrics := free(s.t)
+	told := s.run(p.other, append([]string{"--kubeconfig", as.kubeconfig, "--metrics-listen", metrics, "--health-listen", "127.0.0.1:0"}, more...)...)
+	told.metrics = metrics
+	return told
+}
 
-func (s *scene) manage(manager *corev1.Container, kubeconfig string, more ...string) *process {
+func (s *scene) manage(as account, more ...string) *process {
 	s.t.Helper()
 	_, dnsPort, _ := strings.Cut(s.dns.Addr(), ":")
 	_, policyPort, _ := strings.Cut(s.policy, ":")
-	return s.run(manager, append([]string{
-		"--kubeconfig", kubeconfig, "--snapshot-dir", s.snapshot(), "--metrics-listen", s.metrics, "--health-listen", "127.0.0.1:0",
-		"--resolver", s.dns.Addr(), "--authoritative-port", dnsPort, "--allow-private-targets", "127.0.0.0/8",
+	return s.tell(s.deployed("maildomain-manager"), as, append([]string{
+		"--snapshot-dir", filepath.Join(s.dir, "kept"), "--resolver", s.dns.Addr(), "--authoritative-port", dnsPort, "--allow-private-targets", "127.0.0.0/8",
 		"--mta-sts-roots", s.roots, "--mta-sts-port", policyPort, "--starttls-probe", "off", "--poll", "200ms",
 	}, more...)...)
 }
@@ -219,11 +238,13 @@ func (s *scene) find(name string) *v1alpha1.MailDomain {
 }
 
 // until waits, and says why in vain: what is not forbidden must come.
-func (s *scene) until(what string, p *process, seen *recorder, holds func() bool) {
+func (s *scene) until(what string, holds func() bool) {
 	s.t.Helper()
 	for end := time.Now().Add(patience); !holds(); time.Sleep(100 * time.Millisecond) {
-		if refused := seen.refused(); len(refused) > 0 {
-			s.t.Fatalf("waiting for: %s\nforbidden: %s", what, strings.Join(refused, "\n"))
+		for _, a := range s.accounts {
+			if refused := a.seen.refused(); len(refused) > 0 {
+				s.t.Fatalf("waiting for: %s\n%s was forbidden: %s", what, a.name, strings.Join(refused, "\n"))
+			}
 		}
 		if time.Now().After(end) {
 			text := ""
@@ -239,7 +260,15 @@ func (s *scene) until(what string, p *process, seen *recorder, holds func() bool
 			for _, secret := range kept.Items {
 				text += fmt.Sprintf("Secret %s of type %s, labels %v\n", secret.Name, secret.Type, secret.Labels)
 			}
-			s.t.Fatalf("still not: %s\n%s\nused: %q\n%s", what, text, slices.Sorted(maps.Keys(seen.rights())), p.said(s.t))
+			for _, a := range s.accounts {
+				text += fmt.Sprintf("%s used %q\n", a.name, slices.Sorted(maps.Keys(a.seen.rights())))
+			}
+			for _, p := range s.processes {
+				if p.ended != nil {
+					text += fmt.Sprintf("%s:\n%s\n", p.command.Args[1], p.said(s.t))
+				}
+			}
+			s.t.Fatalf("still not: %s\n%s", what, text)
 		}
 	}
 }
@@ -281,12 +310,11 @@ func (s *scene) want(name string, kind v1alpha1.ProviderKind, provider string, s
 	s.create(&v1alpha1.MailDomain{ObjectMeta: metav1.ObjectMeta{Namespace: s.mail, Name: name}, Spec: spec})
 }
 
-// The manager, with the arguments of its container, the token of its ServiceAccount and no right but those of
-// config/rbac, takes MailDomains through their lives. Nothing is forbidden, and no right is there for nothing.
-func TestManagerHasTheRightsThatItNeeds(t *testing.T) {
-	s := newScene(t, "install")
-	p := s.deployed("maildomain-manager")
-	kubeconfig, seen := s.account(p.spec.ServiceAccountName)
+// The manager and the writer beside a policy server, each with the arguments of its container, the token of its
+// ServiceAccount and no right but those of config/, take MailDomains through their lives. Nothing is forbidden, and no right is there for nothing.
+func TestAccountsHaveTheRightsThatTheyNeed(t *testing.T) {
+	s := newScene(t, render(t, "install"))
+	as := s.account(s.deployed("maildomain-manager"))
 	s.provide()
 	ed25519 := []v1alpha1.DKIMKey{{Name: "ed25519", Algorithm: v1alpha1.DKIMEd25519}}
 	combine := true
@@ -300,69 +328,70 @@ func TestManagerHasTheRightsThatItNeeds(t *testing.T) {
 	})
 	s.want("bare", v1alpha1.KindDNSProvider, "own", v1alpha1.MailDomainSpec{Domain: "example.net"}) // the claim alone
 	s.want("shared", v1alpha1.KindClusterDNSProvider, "manifests", v1alpha1.MailDomainSpec{Domain: "example.org", DKIM: &v1alpha1.DKIMSpec{Keys: ed25519, SignerSecret: &v1alpha1.SignerSecret{Name: "shared", Combine: &combine}}})
-	s.serve(p.sidecar)
+	writer, reads := s.serve()
 
-	manager := s.manage(p.other, kubeconfig)
-	s.until("the Service has no endpoints here, where no controller makes them", manager, seen, func() bool {
+	manager := s.manage(as)
+	s.until("the Service has no endpoints here, where no controller makes them", func() bool {
 		c := meta.FindStatusCondition(s.find("full").Status.Conditions, v1alpha1.ConditionMTASTSReady)
 		return c != nil && strings.Contains(c.Message, "Service maildomain-system/maildomain-mta-sts has no endpoints")
 	})
-	s.until("the others ready", manager, seen, s.ready("bare", "shared"))
-	s.checkMetrics(`maildomain_conditions{reason="Verified",status="True",type="Ready"} 2`, "maildomain_leader 1", "process_resident_memory_bytes ")
+	s.until("the others ready", s.ready("bare", "shared"))
+	s.checkMetrics(manager, `maildomain_conditions{reason="Verified",status="True",type="Ready"} 2`, "maildomain_leader 1", "process_resident_memory_bytes ")
 	manager.stop(t) // it gives the lease back
 
-	manager = s.manage(p.other, kubeconfig, "--mta-sts-service", "")
-	s.until("all ready", manager, seen, s.ready("full", "bare", "shared"))
+	manager = s.manage(as, "--mta-sts-service", "")
+	s.until("all ready", s.ready("full", "bare", "shared"))
 	announced := s.dns.TXT("_mta-sts.example.com")
 	if len(announced) != 1 {
 		t.Errorf("announced %q", announced)
 	}
 	must(t, s.api.Patch(t.Context(), s.find("full"), client.RawPatch(types.MergePatchType, []byte(`{"spec":{"mtaSTS":{"maxAge":"200h"}}}`))))
-	s.until("another policy announced", manager, seen, func() bool { return !slices.Equal(s.dns.TXT("_mta-sts.example.com"), announced) })
+	s.until("another policy announced", func() bool { return !slices.Equal(s.dns.TXT("_mta-sts.example.com"), announced) })
 	must(t, s.api.Delete(t.Context(), s.find("bare")))
-	s.until("a MailDomain deleted with all that it had", manager, seen, s.gone("bare"))
+	s.until("a MailDomain deleted with all that it had", s.gone("bare"))
 	manager.stop(t)
 
-	manager = s.manage(p.other, kubeconfig, "--mta-sts-service", "", "--deletion-grace", "1s")
+	manager = s.manage(as, "--mta-sts-service", "", "--deletion-grace", "1s")
 	must(t, s.api.Delete(t.Context(), s.find("full")))
-	s.until("a MailDomain deleted while senders hold its policy", manager, seen, s.gone("full"))
+	s.until("a MailDomain deleted while senders hold its policy", s.gone("full"))
 	tombstone := func() bool {
 		var list corev1.SecretList
 		must(t, s.api.List(t.Context(), &list, client.InNamespace(namespace), client.HasLabels{"maildomain.dev/tombstone"}))
-		return len(list.Items) == 1 && seen.rights()["get maildomain.dev/maildomains"] // it was looked at
+		return len(list.Items) == 1 && as.seen.rights()["get maildomain.dev/maildomains"] // it was looked at
 	}
-	s.until("what outlives it is kept in the operator's namespace", manager, seen, tombstone)
+	s.until("what outlives it is kept in the operator's namespace", tombstone)
 	manager.stop(t)
-	s.judge(p, seen,
-		// An Event is patched when the same one comes again within six minutes.
-		"patch events.k8s.io/events", "patch /events")
+	s.judge(as, eventPatches...)
+	s.checkMetrics(writer, "rest_client_requests_total", "certwatcher_read_certificate_total 0")
+	writer.stop(t)
+	s.judge(reads)
 }
 
-// The writer beside a policy server of its own reads, and that is all.
-func TestWriterHasTheRightsThatItNeeds(t *testing.T) {
-	s := newScene(t, "mta-sts")
-	p := s.deployed("maildomain-mta-sts")
-	kubeconfig, seen := s.account(p.spec.ServiceAccountName)
-	writer := s.run(p.other, "--kubeconfig", kubeconfig, "--snapshot-dir", s.snapshot(), "--metrics-listen", s.metrics, "--health-listen", "127.0.0.1:0")
-	const body = "version: STSv1\r\nmode: none\r\nmax_age: 86400\r\n"
+// Where something else ends TLS, the writer gets on without a right to any Secret.
+func TestPlainWriterHasTheRightsThatItNeeds(t *testing.T) {
+	s := newScene(t, renderPlain(t))
+	writer, reads := s.serve()
 	s.create(&corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "claim-a379a6f6eeafb9a5", Labels: map[string]string{"maildomain.dev/site": "true"}},
-		Data:       map[string]string{"domain": "example.com", "policy": body, "namespace": s.mail, "tlsSecret": "mta-sts-full"},
+		Data:       map[string]string{"domain": "example.com", "policy": "version: STSv1\r\nmode: none\r\nmax_age: 86400\r\n", "namespace": s.mail, "tlsSecret": "mta-sts-full"},
 	})
-	s.until("a snapshot with the certificate", writer, seen, func() bool {
-		files, _ := filepath.Glob(filepath.Join(s.snapshot(), "objects", "*"))
-		return len(files) == 3
+	s.until("a snapshot without a certificate", func() bool {
+		files, _ := filepath.Glob(filepath.Join(s.dir, "snapshot", "objects", "*"))
+		return len(files) == 1
 	})
-	s.checkMetrics("rest_client_requests_total", "certwatcher_read_certificate_total 0")
+	s.checkMetrics(writer, "rest_client_requests_total")
 	writer.stop(t)
-	s.judge(p, seen)
+	s.judge(reads)
 }
 
+// An Event is patched when the same one comes again within six minutes.
+var eventPatches = []string{"patch events.k8s.io/events", "patch /events"}
+
 // judge compares what was asked for with what is granted.
-func (s *scene) judge(p pod, seen *recorder, unused ...string) {
+func (s *scene) judge(a account, unused ...string) {
 	s.t.Helper()
-	if refused := seen.refused(); len(refused) > 0 {
-		s.t.Errorf("forbidden: %s", strings.Join(refused, "\n"))
+	if refused := a.seen.refused(); len(refused) > 0 {
+		s.t.Errorf("%s was forbidden: %s", a.name, strings.Join(refused, "\n"))
 	}
 	logs, err := filepath.Glob(filepath.Join(s.dir, "*.log"))
 	must(s.t, err)
@@ -373,10 +402,10 @@ func (s *scene) judge(p pod, seen *recorder, unused ...string) {
 			s.t.Errorf("the log speaks of something forbidden:\n%s", content)
 		}
 	}
-	granted, used := s.granted(p.spec.ServiceAccountName), seen.rights()
+	granted, used := s.granted(a.name), a.seen.rights()
 	for _, right := range slices.Sorted(maps.Keys(used)) {
 		if !granted[right] {
-			s.t.Errorf("%q was asked for, and no role of config/ grants it", right)
+			s.t.Errorf("%s: %q was asked for, and no role of config/ grants it", a.name, right)
 		}
 	}
 	for _, right := range slices.Sorted(maps.Keys(granted)) {
@@ -385,7 +414,7 @@ func (s *scene) judge(p pod, seen *recorder, unused ...string) {
 			continue
 		}
 		if !used[right] && !slices.Contains(unused, right) {
-			s.t.Errorf("%q is granted, and was never asked for", right)
+			s.t.Errorf("%s: %q is granted, and was never asked for", a.name, right)
 		}
 	}
 }

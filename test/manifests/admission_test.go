@@ -75,7 +75,7 @@ func annotated(key, value string) func(*corev1.Secret) {
 
 // Whoever has the manager's token can write to its own Secrets, and to nobody else's, although RBAC would let it.
 func TestSecretsOfOthersAreRefused(t *testing.T) {
-	s := newScene(t, "install")
+	s := newScene(t, render(t, "install"))
 	manager := s.as(namespace, managerAccount)
 	const kept = "claim-a379a6f6eeafb9a5"
 	token := func(secret *corev1.Secret) {
@@ -145,7 +145,7 @@ func check(t *testing.T, what string, err error, want string) {
 
 // Of a MailDomain the manager's account writes status and its own finalizer.
 func TestSpecsAreUsers(t *testing.T) {
-	s := newScene(t, "install")
+	s := newScene(t, render(t, "install"))
 	manager := s.as(namespace, managerAccount)
 	md := &v1alpha1.MailDomain{
 		ObjectMeta: metav1.ObjectMeta{Namespace: s.mail, Name: "some", Labels: map[string]string{"a": "b"}, Finalizers: []string{"example.com/other"}},

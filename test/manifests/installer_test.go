@@ -50,14 +50,13 @@ func TestInstaller(t *testing.T) {
 func TestInstallerOfOtherConfigurations(t *testing.T) {
 	envtest.Config(t)
 	const image = "registry.example:5000/team/mail@sha256:6ca13d52ca70c883e0f0bb101e425a89e8624de51db2d2392593af6a84118090"
-	r, said, err := installer(t, "IMG="+image, "OWNER_ID=eu", "CONFIG=mta-sts")
+	r, said, err := installer(t, "IMG="+image, "OWNER_ID=eu", "CONFIG=namespaced")
 	if err != nil {
 		t.Fatalf("%v\n%s", err, said)
 	}
 	manager := one[appsv1.Deployment](r, "Deployment", "maildomain-manager")
-	one[appsv1.Deployment](r, "Deployment", "maildomain-mta-sts")
-	if got := argumentsOf(t, &manager.Spec.Template.Spec.Containers[0])["owner-id"]; got != "eu" {
-		t.Errorf("--owner-id=%s", got)
+	if given := argumentsOf(t, &manager.Spec.Template.Spec.Containers[0]); given["owner-id"] != "eu" || given["watch-namespaces"] != watchedNamespace {
+		t.Errorf("--owner-id=%s --watch-namespaces=%s", given["owner-id"], given["watch-namespaces"])
 	}
 	for _, p := range pods(r) {
 		for _, c := range p.containers() {

@@ -25,20 +25,20 @@ import (
 const metricsHost = "metrics.test"
 
 // scraper is a ServiceAccount, and the token that it asks with.
-func (s *scene) scraper(name string) (account *corev1.ServiceAccount, token string) {
+func (s *scene) scraper() (account *corev1.ServiceAccount, token string) {
 	s.t.Helper()
-	account = &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: s.mail, Name: name}}
+	account = &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: s.mail, GenerateName: "scraper-"}}
 	s.create(account)
 	request := &authenticationv1.TokenRequest{}
 	must(s.t, s.api.SubResource("token").Create(s.t.Context(), account, request))
 	return account, request.Status.Token
 }
 
-// scrape asks for /metrics over TLS, with what the certificate is verified by; nil: by nothing.
-func (s *scene) scrape(token string, roots *x509.CertPool) (status int, text string, err error) {
+// scrape asks a process for /metrics over TLS, with what the certificate is verified by; nil: by nothing.
+func (s *scene) scrape(p *process, token string, roots *x509.CertPool) (status int, text string, err error) {
 	s.t.Helper()
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: metricsHost, InsecureSkipVerify: roots == nil}, DisableKeepAlives: true}
-	request, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, "https://"+s.metrics+"/metrics", nil)
+	request, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, "https://"+p.metrics+"/metrics", nil)
 	must(s.t, err)
 	if token != "" {
 		request.Header.Set("Authorization", "Bearer "+token)
@@ -56,7 +56,7 @@ func (s *scene) scrape(token string, roots *x509.CertPool) (status int, text str
 // reader is a scraper with the role that config/ has for it.
 func (s *scene) reader() (token string) {
 	s.t.Helper()
-	account, token := s.scraper("reader")
+	account, token := s.scraper()
 	role := one[rbacv1.ClusterRole](s.installed, "ClusterRole", "maildomain-metrics-reader")
 	s.create(&rbacv1.ClusterRoleBinding{
 		ObjectMeta: metav1.ObjectMeta{GenerateName: "reader-"},
@@ -67,12 +67,12 @@ func (s *scene) reader() (token string) {
 }
 
 // read scrapes with the right to, which the API server takes a moment to know of.
-func (s *scene) read(token string, roots *x509.CertPool) (text string) {
+func (s *scene) read(p *process, token string, roots *x509.CertPool) (text string) {
 	s.t.Helper()
 	var status int
 	var err error
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
-		if status, text, err = s.scrape(token, roots); status == http.StatusOK {
+		if status, text, err = s.scrape(p, token, roots); status == http.StatusOK {
 			return text
 		}
 	}
@@ -82,9 +82,10 @@ func (s *scene) read(token string, roots *x509.CertPool) (text string) {
 
 // checkMetrics: without a token, with one that nobody knows or of an account without the right one is refused; with the
 // right one gets the lines, and nothing that names a tenant's. Nobody gets it without TLS.
-func (s *scene) checkMetrics(lines ...string) {
+func (s *scene) checkMetrics(p *process, lines ...string) {
 	s.t.Helper()
-	_, stranger := s.scraper("stranger")
+	text := s.read(p, s.reader(), nil) // first, as the port is not open at once
+	_, stranger := s.scraper()
 	for name, test := range map[string]struct {
 		token string
 		want  int
@@ -93,11 +94,10 @@ func (s *scene) checkMetrics(lines ...string) {
 		"with an unknown token": {"eyJhbGciOiJub25lIn0.e30.", http.StatusInternalServerError}, // as controller-runtime puts it
 		"without the right":     {stranger, http.StatusForbidden},
 	} {
-		if status, text, err := s.scrape(test.token, nil); err != nil || status != test.want || strings.Contains(text, "# HELP") {
+		if status, text, err := s.scrape(p, test.token, nil); err != nil || status != test.want || strings.Contains(text, "# HELP") {
 			s.t.Errorf("%s: status %d, %v, want %d\n%.200s", name, status, err, test.want, text)
 		}
 	}
-	text := s.read(s.reader(), nil)
 	for _, line := range lines {
 		if !strings.Contains(text, "\n"+line) {
 			s.t.Errorf("there is no %q in\n%s", line, text)
@@ -108,7 +108,7 @@ func (s *scene) checkMetrics(lines ...string) {
 			s.t.Errorf("the metrics name %q of a tenant:\n%s", tenant, text)
 		}
 	}
-	if response, err := http.Get("http://" + s.metrics + "/metrics"); err == nil {
+	if response, err := http.Get("http://" + p.metrics + "/metrics"); err == nil {
 		body, _ := io.ReadAll(response.Body)
 		response.Body.Close()
 		if strings.Contains(string(body), "# HELP") {
@@ -120,10 +120,7 @@ func (s *scene) checkMetrics(lines ...string) {
 // A certificate of the administrator's is served, and its successor without a restart. Who asks for it gets
 // series that name each MailDomain.
 func TestMetricsCertificateAndObjects(t *testing.T) {
-	s := newScene(t, "install")
-	p := s.deployed("maildomain-manager")
-	kubeconfig, seen := s.account(p.spec.ServiceAccountName)
-	s.serve(p.sidecar)
+	s := newScene(t, render(t, "install"))
 	dir := t.TempDir()
 	renew := func() *x509.CertPool {
 		t.Helper()
@@ -140,23 +137,23 @@ func TestMetricsCertificateAndObjects(t *testing.T) {
 		return roots
 	}
 	first := renew()
-	manager := s.manage(p.other, kubeconfig, "--metrics-cert-dir", dir, "--metrics-per-object")
+	manager := s.manage(s.account(s.deployed("maildomain-manager")), "--metrics-cert-dir", dir, "--metrics-per-object")
 	comes := func(roots *x509.CertPool) func() bool {
 		return func() bool {
-			status, _, err := s.scrape("", roots)
+			status, _, err := s.scrape(manager, "", roots)
 			return err == nil && status == http.StatusUnauthorized
 		}
 	}
-	s.until("the certificate of the directory served", manager, seen, comes(first))
+	s.until("the certificate of the directory served", comes(first))
 	second := renew()
-	s.until("its successor served", manager, seen, comes(second))
+	s.until("its successor served", comes(second))
 
 	yes := true
 	s.create(&v1alpha1.MailDomain{ObjectMeta: metav1.ObjectMeta{Namespace: s.mail, Name: "quiet"}, Spec: v1alpha1.MailDomainSpec{Domain: "example.com", Suspend: &yes}})
 	token := s.reader()
 	line := fmt.Sprintf("maildomain_conditions{name=%q,namespace=%q,reason=%q,status=%q,type=%q} 1\n", "quiet", s.mail, "Suspended", "Unknown", "Ready")
-	told := func() bool { return strings.Contains(s.read(token, second), line) }
-	s.until("its series told", manager, seen, told)
+	told := func() bool { return strings.Contains(s.read(manager, token, second), line) }
+	s.until("its series told", told)
 	must(t, s.api.Delete(t.Context(), s.find("quiet")))
-	s.until("nothing told of one that is gone", manager, seen, func() bool { return !strings.Contains(s.read(token, second), `"quiet"`) })
+	s.until("nothing told of one that is gone", func() bool { return !strings.Contains(s.read(manager, token, second), `"quiet"`) })
 }

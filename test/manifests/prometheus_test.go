@@ -71,19 +71,10 @@ func TestDashboardConfigMap(t *testing.T) {
 	}
 }
 
-// With the component the manager serves the certificate of the Secret that the sample has issued, and Prometheus verifies it by the name
+// With the component manager and writer serve the certificate of the Secret that the sample has issued, and Prometheus verifies it by the name
 // that stands in it.
 func TestMetricsCertificateComponent(t *testing.T) {
-	for _, installation := range []string{"default", "mta-sts"} {
-		t.Run(installation, func(t *testing.T) {
-			checkMetricsCertificate(t, renderInstall(t, "- ../default", "- ../"+installation,
-				"# - ../prometheus", "- ../prometheus", "# components: [../metrics-certificate]", "components: [../metrics-certificate]"))
-		})
-	}
-}
-
-func checkMetricsCertificate(t *testing.T, r rendered) {
-	t.Helper()
+	r := renderInstall(t, "# - ../prometheus", "- ../prometheus", "# components: [../metrics-certificate]", "components: [../metrics-certificate]")
 	monitor := one[monitoringv1.ServiceMonitor](r, "ServiceMonitor", "maildomain")
 	tls := monitor.Spec.Endpoints[0].TLSConfig
 	if tls == nil || tls.InsecureSkipVerify != nil || tls.CA.Secret == nil || tls.ServerName == nil {

@@ -132,8 +132,8 @@ func one[T any, P interface {
 	return nil
 }
 
-// pod is the Pod of a Deployment, with the container that has the policy server and the one that writes
-// for it; nil where there is none.
+// pod is the Pod of a Deployment, with the container that has the policy server, nil where there is none, and the one
+// with a token: the manager, or the writer beside a policy server.
 type pod struct {
 	deployment     *appsv1.Deployment
 	spec           *corev1.PodSpec

@@ -91,8 +91,9 @@ func TestNamespacedModeHasNoRightToObjectsOfTheCluster(t *testing.T) {
 			t.Error(line)
 		}
 	}
-	given := argumentsOf(t, pods(r)[0].other)
-	if given["watch-namespaces"] != watchedNamespace {
-		t.Errorf("--watch-namespaces=%s", given["watch-namespaces"])
+	for _, p := range pods(r) {
+		if given := argumentsOf(t, p.other); given["watch-namespaces"] != watchedNamespace {
+			t.Errorf("%s: --watch-namespaces=%s", p.other.Name, given["watch-namespaces"])
+		}
 	}
 }

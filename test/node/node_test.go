@@ -29,39 +29,28 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// sight is something to be seen of an installation.
-type sight struct {
+// sights are what is to be seen of an installation, in this order.
+var sights = []struct {
 	name string
-	see  func(scene, layout)
-}
-
-var everywhere = []sight{
+	see  func(scene)
+}{
 	{"Pods run under Pod Security restricted", scene.restricted},
 	{"a MailDomain goes Ready", scene.goesReady},
 	{"the policy server has no token", scene.noToken},
 	{"every replica serves the policy", scene.everyReplicaServes},
 	{"the policy is served while managers crash", scene.managersCrash},
-}
-
-// Where nothing but policy servers is behind the Service, nothing that is done to them is felt by senders.
-var apart = []sight{
 	{"the policy is served while a writer crashes", scene.writerCrashes},
 	{"a rolling update loses no fetch", scene.rollingUpdate},
 	{"an update that can't start loses no fetch", scene.badUpdate},
 }
 
-// What only a real kubelet, a real runtime and real network rules can show of an installation, for both ways to install.
+// What only a real kubelet, a real runtime and real network rules can show of an installation.
 func TestNode(t *testing.T) {
 	s := raise(t)
-	for _, l := range layouts {
-		t.Run(l.dir, func(t *testing.T) {
-			s := s.in(t)
-			s.install(l)
-			for _, sight := range l.sights {
-				if !t.Run(sight.name, func(t *testing.T) { sight.see(s.in(t), l) }) {
-					break // what comes next starts from what was seen here
-				}
-			}
-		})
+	s.install()
+	for _, sight := range sights {
+		if !t.Run(sight.name, func(t *testing.T) { sight.see(s.in(t)) }) {
+			break // what comes next starts from what was seen here
+		}
 	}
 }

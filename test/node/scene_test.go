@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,9 +20,13 @@ import (
 )
 
 const (
-	namespace     = "maildomain-system"
-	managers      = "maildomain-manager"
-	policyService = "maildomain-mta-sts"
+	namespace = "maildomain-system"
+
+	// The Deployments; policyServers is the name of their Service as well.
+	managers, policyServers = "maildomain-manager", "maildomain-mta-sts"
+	// The containers of a policy server's Pod.
+	server, writer = "mta-sts", "snapshot"
+
 	// loadBalancer is the address of the policy Service in the world. 203.0.113.0/24 is for documentation.
 	loadBalancer = "203.0.113.1"
 	policyHost   = "mta-sts.example.com"
@@ -32,21 +35,6 @@ const (
 
 	tsigSecret = "YSBwdWJsaWMgZGVtbyBrZXk6IHByb3RlY3RzIG5vbmU=" // of config/samples
 )
-
-// layout is a way to install the operator.
-type layout struct {
-	dir         string   // below config/
-	deployments []string // all
-	serving     string   // the Deployment whose Pods have the policy server
-	writer      string   // the container beside it
-	maxAge      string   // of the policy: another one in each layout, so that there is something to announce
-	sights      []sight  // in this order
-}
-
-var layouts = []layout{
-	{"default", []string{managers}, managers, "manager", "168h", everywhere},
-	{"mta-sts", []string{managers, "maildomain-mta-sts"}, "maildomain-mta-sts", "snapshot", "240h", slices.Concat(everywhere, apart)},
-}
 
 // scene is the node with what is around the operator: a name server, which is the Pods' resolver too, and an authority that signs
 // certificates of policy hosts.
@@ -130,12 +118,12 @@ patches:
     - {op: add, path: /spec/template/spec/volumes/-, value: {name: authorities, configMap: {name: authorities}}}
 `
 
-// install applies a layout as a user does, and waits for its Pods.
-func (s scene) install(l layout) {
+// install applies config/default as a user does, and waits for the Pods.
+func (s scene) install() {
 	s.t.Helper()
 	dir, err := os.MkdirTemp(s.node.dir, "overlay-")
 	s.must(err)
-	base, err := filepath.Rel(dir, filepath.Join(s.root, "config", l.dir))
+	base, err := filepath.Rel(dir, filepath.Join(s.root, "config/default"))
 	s.must(err)
 	name, tag, _ := strings.Cut(image, ":")
 	s.must(os.WriteFile(filepath.Join(dir, "ca.pem"), s.authority.PEM, 0o600))
@@ -143,16 +131,15 @@ func (s scene) install(l layout) {
 	s.kubectl("apply", "--server-side", "-k", dir)
 	s.balance()
 	began := time.Now()
-	for _, deployment := range l.deployments {
-		s.rolledOut(deployment)
-	}
+	s.rolledOut(managers)
+	s.rolledOut(policyServers)
 	s.t.Logf("Pods are ready after %v", time.Since(began).Round(time.Second))
 }
 
 // balance does what a cloud's load balancer does: the Service gets an address, at which kube-proxy takes over.
 func (s scene) balance() {
 	s.t.Helper()
-	service := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: policyService}}
+	service := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: policyServers}}
 	s.must(s.node.API.Get(s.t.Context(), client.ObjectKeyFromObject(service), service))
 	service.Status.LoadBalancer.Ingress = []corev1.LoadBalancerIngress{{IP: loadBalancer, IPMode: ptr.To(corev1.LoadBalancerIPModeVIP)}}
 	s.must(s.node.API.Status().Update(s.t.Context(), service))

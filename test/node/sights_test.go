@@ -22,7 +22,7 @@ import (
 )
 
 // restricted: the namespace enforces the profile, every Pod runs in it, and the kernel holds each process to what the profile promises.
-func (s scene) restricted(l layout) {
+func (s scene) restricted() {
 	var ns corev1.Namespace
 	s.must(s.node.API.Get(s.t.Context(), client.ObjectKey{Name: namespace}, &ns))
 	if ns.Labels["pod-security.kubernetes.io/enforce"] != "restricted" {
@@ -32,7 +32,7 @@ func (s scene) restricted(l layout) {
 	if err := s.node.API.Create(s.t.Context(), rooted); !apierrors.IsForbidden(err) {
 		s.t.Errorf("a Pod that says nothing of its rights is taken: %v", err)
 	}
-	for _, deployment := range l.deployments {
+	for _, deployment := range []string{managers, policyServers} {
 		for _, pod := range s.pods(deployment) {
 			for _, container := range containers(pod) {
 				s.confined(pod, container)
@@ -81,12 +81,11 @@ func (s scene) pid(pod corev1.Pod, container string) int {
 	return pid
 }
 
-// goesReady applies the samples' MailDomain, with a policy that was not there before, and waits for Ready.
-func (s scene) goesReady(l layout) {
+// goesReady applies the samples' MailDomain, and waits for Ready.
+func (s scene) goesReady() {
 	began := time.Now()
 	s.applySamples()
 	md := v1alpha1.MailDomain{ObjectMeta: metav1.ObjectMeta{Namespace: "mail", Name: "example-com"}}
-	s.must(s.node.API.Patch(s.t.Context(), &md, client.RawPatch(types.MergePatchType, fmt.Appendf(nil, `{"spec": {"mtaSTS": {"maxAge": %q}}}`, l.maxAge))))
 	s.until("the MailDomain is Ready", func() (bool, string) {
 		s.must(s.node.API.Get(s.t.Context(), client.ObjectKeyFromObject(&md), &md))
 		var all []string
@@ -127,13 +126,13 @@ func (s scene) applySamples() {
 		ObjectMeta: metav1.ObjectMeta{Namespace: "mail", Name: "mta-sts-example-com"}, Type: corev1.SecretTypeTLS, Data: map[string][]byte{"tls.crt": cert, "tls.key": key},
 	})
 	for _, o := range objects {
-		s.must(client.IgnoreAlreadyExists(s.node.API.Create(s.t.Context(), o)))
+		s.must(s.node.API.Create(s.t.Context(), o))
 	}
 }
 
 // everyReplicaServes asks each Pod at its own address.
-func (s scene) everyReplicaServes(l layout) {
-	pods := s.pods(l.serving)
+func (s scene) everyReplicaServes() {
+	pods := s.pods(policyServers)
 	if len(pods) != 2 {
 		s.t.Fatalf("want two replicas, got\n%s", describe(pods))
 	}
@@ -144,18 +143,18 @@ func (s scene) everyReplicaServes(l layout) {
 	}
 }
 
-// managersCrash kills the manager in every Pod that has one, as often as it starts.
-func (s scene) managersCrash(l layout) {
-	s.crash(l, managers, "manager", 2)
+// managersCrash kills every manager, as often as it starts.
+func (s scene) managersCrash() {
+	s.crash(managers, "manager", 2)
 }
 
 // writerCrashes does so to the writer beside one policy server.
-func (s scene) writerCrashes(l layout) {
-	s.crash(l, l.serving, l.writer, 1)
+func (s scene) writerCrashes() {
+	s.crash(policyServers, writer, 1)
 }
 
 // crash has a container of so many Pods crash-loop, while senders ask, and lets it recover.
-func (s scene) crash(l layout, deployment, container string, many int) {
+func (s scene) crash(deployment, container string, many int) {
 	s.t.Helper()
 	load := s.send()
 	chosen := map[string]bool{}
@@ -176,7 +175,7 @@ func (s scene) crash(l layout, deployment, container string, many int) {
 		return looping == many, describe(pods)
 	})
 	s.more(load, 100)
-	s.everyReplicaServes(l)
+	s.everyReplicaServes()
 	s.rolledOut(deployment) // the kubelet starts it again
 	s.none(load, fmt.Sprintf("%s crashed in %d Pods", container, many))
 }
@@ -200,34 +199,34 @@ func waits(pod corev1.Pod, container string) string {
 	return ""
 }
 
-// rollingUpdate replaces every Pod while senders ask.
-func (s scene) rollingUpdate(l layout) {
+// rollingUpdate replaces every policy server while senders ask.
+func (s scene) rollingUpdate() {
 	load := s.send()
 	s.more(load, 20)
-	s.kubectl("-n", namespace, "rollout", "restart", "deployment/"+l.serving)
-	s.rolledOut(l.serving)
+	s.kubectl("-n", namespace, "rollout", "restart", "deployment/"+policyServers)
+	s.rolledOut(policyServers)
 	s.more(load, 100)
-	s.none(load, "every Pod was replaced")
+	s.none(load, "every policy server was replaced")
 }
 
 // badUpdate rolls out what ends as soon as it starts, and takes it back.
-func (s scene) badUpdate(l layout) {
+func (s scene) badUpdate() {
 	load := s.send()
 	s.more(load, 20)
-	deployment := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: l.serving}}
+	deployment := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: policyServers}}
 	s.must(s.node.API.Patch(s.t.Context(), deployment, client.RawPatch(types.JSONPatchType,
 		[]byte(`[{"op": "add", "path": "/spec/template/spec/containers/0/args/-", "value": "--no-such-flag"}]`))))
 	s.until("the new Pod crashes", func() (bool, string) {
-		pods := s.pods(l.serving)
+		pods := s.pods(policyServers)
 		for _, pod := range pods {
-			if waits(pod, l.writer) == "CrashLoopBackOff" {
+			if waits(pod, writer) == "CrashLoopBackOff" {
 				return true, ""
 			}
 		}
 		return false, describe(pods)
 	})
 	s.more(load, 200)
-	s.kubectl("-n", namespace, "rollout", "undo", "deployment/"+l.serving)
-	s.rolledOut(l.serving)
+	s.kubectl("-n", namespace, "rollout", "undo", "deployment/"+policyServers)
+	s.rolledOut(policyServers)
 	s.none(load, "an update could not start")
 }

@@ -15,13 +15,13 @@ var jwt = regexp.MustCompile(`eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}`)
 
 // noToken looks through all that the policy server could read, and through its environment. The same search finds the token of
 // the container beside it.
-func (s scene) noToken(l layout) {
-	for _, pod := range s.pods(l.serving) {
-		if found := s.tokens(pod, "mta-sts"); len(found) > 0 {
+func (s scene) noToken() {
+	for _, pod := range s.pods(policyServers) {
+		if found := s.tokens(pod, server); len(found) > 0 {
 			s.t.Errorf("the policy server of %s has a token: %q", pod.Name, found)
 		}
-		if found := s.tokens(pod, l.writer); len(found) == 0 {
-			s.t.Errorf("no token is found in %s of %s either, which has one: the search is no good", l.writer, pod.Name)
+		if found := s.tokens(pod, writer); len(found) == 0 {
+			s.t.Errorf("no token is found in %s of %s either, which has one: the search is no good", writer, pod.Name)
 		}
 	}
 }

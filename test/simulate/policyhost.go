@@ -48,17 +48,17 @@ type hosts struct {
 	judged    map[string]*x509.Certificate // by DER: certificates that the authority has signed
 }
 
-// replica is a Pod: the manager, which writes snapshots from what its cache has, and the sidecar, which
+// replica is a Pod: the writer, which makes snapshots of what its cache has, and the policy server, which
 // serves what it has read last. Both are the real ones but for the sockets and the watch of the directory.
 type replica struct {
 	*hosts
 	pod    int
 	addr   netip.AddrPort
 	dir    string
-	writer *controllers.SnapshotWriter // nil: the manager is down
-	cache  map[string]client.Object    // the manager's
+	writer *controllers.SnapshotWriter // nil: the writer is down
+	cache  map[string]client.Object    // the writer's
 	cut    time.Time                   // until when nothing comes into the cache
-	server *mtastsserver.Server        // nil: the sidecar is down, or has no snapshot yet
+	server *mtastsserver.Server        // nil: the policy server is down, or has no snapshot yet
 	body   string                      // what it serves; "": it knows no such host
 	leaf   *x509.Certificate           // with what
 }
@@ -95,7 +95,7 @@ func (r *replica) begin() {
 	r.dir = filepath.Join(r.root, fmt.Sprint(r.pod))
 	must(os.Mkdir(r.dir, 0o700))
 	w.in(w.uniform(0, 5*time.Second), r.list)
-	w.in(w.uniform(time.Second, 20*time.Second), r.manage)
+	w.in(w.uniform(time.Second, 20*time.Second), r.starts)
 }
 
 // list has the EndpointSlice name the Pods that there are.
@@ -116,8 +116,8 @@ func (r *replica) alive(do func()) func() {
 	}
 }
 
-// manage is the start of the manager.
-func (r *replica) manage() {
+// starts is the start of the writer.
+func (r *replica) starts() {
 	r.writer = &controllers.SnapshotWriter{
 		Client: cachedAPI{replica: r}, Reader: cachedAPI{replica: r, live: true}, Clock: trueClock{r.w}, Namespace: "operator", Dir: r.dir,
 	}
@@ -134,7 +134,7 @@ func (h *hosts) told(o client.Object) {
 	}
 }
 
-// hears has the manager's cache take over what the API server has, if the manager can reach that.
+// hears has the writer's cache take over what the API server has, if the writer can reach that.
 func (r *replica) hears() {
 	if w := r.w; w.now.Before(r.cut) {
 		w.in(r.cut.Sub(w.now), r.alive(r.hears))
@@ -150,7 +150,7 @@ func (r *replica) sees() {
 	r.w.in(together, r.alive(r.write))
 }
 
-// write has the manager write the snapshot, and the sidecar read it some time later.
+// write has the writer write the snapshot, and the policy server read it some time later.
 func (r *replica) write() {
 	w := r.w
 	if r.writer == nil {
@@ -166,7 +166,7 @@ func (r *replica) write() {
 	w.in(w.uniform(0, 2*time.Second), r.alive(r.load))
 }
 
-// load has the sidecar read the snapshot. Without a whole one it goes on as before.
+// load has the policy server read the snapshot. Without a whole one it goes on as before.
 func (r *replica) load() {
 	snapshot, err := mtastsserver.LoadSnapshot(r.dir)
 	if err != nil {
@@ -261,19 +261,19 @@ func (h *hosts) balance(chance func(int) int) *replica {
 	return list[chance(len(list))]
 }
 
-// kill ends the manager, and starts another one later. The sidecar goes on.
+// kill ends the writer, and starts another one later. The policy server goes on.
 func (r *replica) kill() {
 	away := r.w.between(time.Second, 2*24*time.Hour)
-	r.w.tell(r.String(), "its manager is away for %s", away)
+	r.w.tell(r.String(), "its writer is away for %s", away)
 	r.writer = nil
 	r.w.in(away, r.alive(func() {
 		if r.writer == nil {
-			r.manage()
+			r.starts()
 		}
 	}))
 }
 
-// restart ends the sidecar, which begins with what lies in the directory.
+// restart ends the policy server, which begins with what lies in the directory.
 func (r *replica) restart() {
 	away := r.w.between(time.Second, time.Hour)
 	r.w.tell(r.String(), "its server is away for %s", away)
@@ -288,7 +288,7 @@ func (r *replica) replace() {
 	r.begin()
 }
 
-// isolate keeps the manager from the API server.
+// isolate keeps the writer from the API server.
 func (r *replica) isolate() {
 	lasts := r.w.between(time.Minute, 3*24*time.Hour)
 	r.w.tell(r.String(), "can't reach the API server for %s", lasts)

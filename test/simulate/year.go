@@ -172,7 +172,7 @@ func (y *year) calm() {
 	for _, r := range y.hosts.replicas {
 		r.cut = time.Time{}
 		if r.writer == nil {
-			r.manage()
+			r.starts()
 		} else {
 			r.sees()
 		}

@@ -33,8 +33,7 @@ capabilities:
 {{- $component := index . 1 -}}
 {{- $values := $root.Values -}}
 serviceAccountName: maildomain-{{ $component }}
-# The API token is for one container alone: see the volume "api".
-automountServiceAccountToken: false
+automountServiceAccountToken: false # the volume "api" has a token for the container that needs it
 terminationGracePeriodSeconds: 30
 {{- with $values.image.pullSecrets }}
 imagePullSecrets: {{ toJson . }}
@@ -65,48 +64,11 @@ topologySpreadConstraints: {{ toJson $values.topologySpreadConstraints }}
 {{- end }}
 {{- end }}
 
-{{/* The policy server: a native sidecar, which starts first, ends last, and goes on while its neighbour crashes. */}}
-{{- define "maildomain.server" -}}
-name: mta-sts
-image: {{ include "maildomain.image" . }}
-{{ include "maildomain.pullPolicy" . }}
-restartPolicy: Always
-command: [/maildomain]
-args:
-- mta-sts
-- --dir=/snapshot
-- --listen=:{{ ternary 8080 8443 .Values.mtaSTS.plain }}
-- --health-listen=:8083
-{{- if .Values.mtaSTS.plain }}
-- --plain
-{{- end }}
-# Whoever was sent here before the Service forgot this Pod is still served.
-lifecycle:
-  preStop:
-    sleep: {seconds: 10}
-ports:
-- name: policy
-  containerPort: {{ ternary 8080 8443 .Values.mtaSTS.plain }}
-- name: policy-metrics
-  containerPort: 8083
-livenessProbe:
-  httpGet: {path: /healthz, port: policy-metrics}
-readinessProbe:
-  httpGet: {path: /readyz, port: policy-metrics}
-resources: {{ toJson .Values.mtaSTS.resources }}
-securityContext:
-  {{- include "maildomain.containerSecurity" . | nindent 2 }}
-volumeMounts:
-- name: snapshot
-  mountPath: /snapshot
-  readOnly: true
-{{- end }}
-
 {{- define "maildomain.pullPolicy" -}}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
 {{- end }}
 
-{{/* How the container with the API token is seen and held; the argument is (list . resources writesSnapshot). */}}
+{{/* How the container with the API token is seen and held; the argument is (list . resources). */}}
 {{- define "maildomain.tokenHolder" -}}
 env:
 - name: POD_NAMESPACE
@@ -125,15 +87,14 @@ readinessProbe:
 resources: {{ toJson (index . 1) }}
 securityContext:
   {{- include "maildomain.containerSecurity" (index . 0) | nindent 2 }}
-volumeMounts:
-{{- if index . 2 }}
-- name: snapshot
-  mountPath: /snapshot
 {{- end }}
+
+{{/* What it mounts. */}}
+{{- define "maildomain.tokenHolderMounts" -}}
 - name: api
   mountPath: /var/run/secrets/kubernetes.io/serviceaccount
   readOnly: true
-{{- with (index . 0).Values.metrics.certificateSecret }}
+{{- with .Values.metrics.certificateSecret }}
 - name: metrics-certificate
   mountPath: /metrics-certificate
   readOnly: true
@@ -148,7 +109,7 @@ volumeMounts:
     sizeLimit: {{ .Values.mtaSTS.snapshotSize }}
 {{- end }}
 
-{{/* What the container with the API token needs. */}}
+{{/* And the volumes of that. */}}
 {{- define "maildomain.tokenHolderVolumes" -}}
 - name: api
   projected:

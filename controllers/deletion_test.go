@@ -101,7 +101,7 @@ func (w *world) wind(name string) (died bool) {
 // winds makes passes, with a step of the clock between them, until done or for too long.
 func (w *world) winds(name, what string, step time.Duration, done func() bool) {
 	w.t.Helper()
-	for deadline := time.Now().Add(time.Minute); !done(); w.forward(step) {
+	for deadline := time.Now().Add(hangs); !done(); w.forward(step) {
 		w.wind(name)
 		if time.Now().After(deadline) {
 			md, _ := w.find(name)

@@ -119,7 +119,7 @@ func TestCrashAtEveryWrite(t *testing.T) {
 			w.must(w.dns.SetTXT("example.com", "a foreign text"))
 			w.apply("example-com", spec())
 			w.crashAt = n + 1
-			for deadline := time.Now().Add(time.Minute); !w.pass("example-com"); w.forward(time.Second) {
+			for deadline := time.Now().Add(hangs); !w.pass("example-com"); w.forward(time.Second) {
 				if isReady(w.get("example-com")) || time.Now().After(deadline) {
 					break // fewer writes than in the rehearsal
 				}

@@ -54,7 +54,9 @@ type managerFlags struct {
 	smtpPort     uint
 	dnsPort      uint
 	timeout      time.Duration
-	poll, resync time.Duration
+	poll         time.Duration
+	drift        time.Duration
+	resync       time.Duration
 	grace        time.Duration
 	lostKeyGrace time.Duration
 	workers      int
@@ -104,7 +106,8 @@ func parseManagerFlags(args []string, stderr io.Writer) (managerFlags, error) {
 	set.UintVar(&f.dnsPort, "authoritative-port", 53, "`port` of name servers found by delegation; any other is for trials")
 	set.DurationVar(&f.timeout, "provider-timeout", 10*time.Second, "`time` that one call to a DNS provider may take")
 	set.DurationVar(&f.poll, "poll", 5*time.Second, "`time` between looks while something is under way")
-	set.DurationVar(&f.resync, "resync", 10*time.Minute, "`time` between looks otherwise; each MailDomain has its own, up to a tenth less, so that they fall apart")
+	set.DurationVar(&f.drift, "drift-check", 10*time.Minute, "`time` between looks at DNS while nothing is under way, at one name server of a zone in turn; up to a tenth less, by MailDomain, so that they fall apart; 0: only with --resync")
+	set.DurationVar(&f.resync, "resync", time.Hour, "`time` between looks at all that a MailDomain depends on, while nothing is under way; up to a tenth less")
 	set.DurationVar(&f.grace, "deletion-grace", 5*time.Minute, "`time` that a deleted MailDomain may stay for its records to be withdrawn; what takes longer is done from the operator's own namespace")
 	set.DurationVar(&f.lostKeyGrace, "lost-key-grace", 10*time.Minute, "`time` to restore a lost private key from a backup, before a new one takes its place")
 	set.BoolVar(&f.ambient, "ambient-credentials", false, "let ClusterDNSProviders of Route 53 without keys use the identity that this process has at AWS")
@@ -227,6 +230,11 @@ func manager(ctx context.Context, args []string, stderr io.Writer) error {
 	if err := mgr.Add(pool); err != nil {
 		return err
 	}
+	prober := probe.NewProber(probe.Options{Resolver: resolver, Port: uint16(f.dnsPort), AllowPrivate: allowed})
+	var drift *controllers.DriftWatch
+	if f.drift > 0 {
+		drift = &controllers.DriftWatch{Prober: prober, Interval: f.drift}
+	}
 	process := meter(ctx, mgr, pool, f.metricsPerObject)
 	began := clock.RealClock{}.Now()
 	reconciler := &controllers.Reconciler{
@@ -235,7 +243,7 @@ func manager(ctx context.Context, args []string, stderr io.Writer) error {
 		Clock:    clock.RealClock{},
 		Events:   mgr.GetEventRecorder("maildomain-operator"),
 		Resolver: resolver,
-		Prober:   probe.NewProber(probe.Options{Resolver: resolver, Port: uint16(f.dnsPort), AllowPrivate: allowed}),
+		Prober:   prober,
 		Fetcher:  &probe.PolicyFetcher{Resolver: resolver, Roots: roots, Port: uint16(f.policyPort), AllowPrivate: allowed},
 		Accounts: &controllers.Accounts{Clock: clock.RealClock{}, Timeout: f.timeout, Lease: election.guard, Ambient: f.ambient, Called: process.Called, Operated: process.Operated},
 		Keys:     pool,
@@ -252,6 +260,7 @@ func manager(ctx context.Context, args []string, stderr io.Writer) error {
 		AllowPrivate: allowed,
 		Poll:         f.poll,
 		Resync:       f.resync,
+		Drift:        drift,
 		LostKeyGrace: f.lostKeyGrace,
 		Elapsed:      func() time.Duration { return clock.RealClock{}.Since(began) }, // by the monotonic clock
 
@@ -291,6 +300,11 @@ func manager(ctx context.Context, args []string, stderr io.Writer) error {
 	}
 	if err := reconciler.SetupWithManager(mgr, controller.Options{MaxConcurrentReconciles: f.workers}); err != nil {
 		return err
+	}
+	if drift != nil {
+		if err := drift.SetupWithManager(mgr, controller.Options{MaxConcurrentReconciles: f.workers}); err != nil {
+			return err
+		}
 	}
 	providers := &controllers.ProviderReconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: clock.RealClock{}, Namespace: f.namespace, Watched: watched, Ambient: f.ambient}
 	if err := providers.SetupWithManager(mgr, controller.Options{}); err != nil {

@@ -46,6 +46,7 @@ func lookFor(ctx context.Context, s *scope, name, recordType string, nameservers
 	if seen.err == nil {
 		seen.answers = s.prober.Ask(ctx, seen.authority, name, recordType)
 	}
+	s.sights[asked{name, recordType, len(nameservers) > 0}] = seen
 	return seen
 }
 

@@ -32,9 +32,9 @@ func TestAChangeOvertakesDriftChecks(t *testing.T) {
 	}
 	const drifts = 10000
 	for i := range drifts {
-		come(fmt.Sprintf("d%d", i), r.next(&scope{md: named(fmt.Sprintf("d%d", i))}))
+		come(fmt.Sprintf("d%d", i), r.next(&scope{md: named(fmt.Sprintf("d%d", i))}, true))
 	}
-	come("waits", r.next(&scope{md: named("waits"), recheck: time.Second}))
+	come("waits", r.next(&scope{md: named("waits"), recheck: time.Second}, false))
 	changed := named("d5000")
 	changed.ResourceVersion = "2"
 	(&handler.EnqueueRequestForObject{}).Update(t.Context(), ctrlevent.UpdateEvent{ObjectOld: named("d5000"), ObjectNew: changed}, queue)

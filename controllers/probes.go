@@ -17,6 +17,12 @@ type Prober interface {
 	Ask(ctx context.Context, a probe.Authority, name, rrtype string) []probe.Answer
 }
 
+// ServerProber asks such servers as it is told, as probe.Prober does.
+type ServerProber interface {
+	Servers(ctx context.Context, apex string, nameservers []string) ([]probe.Server, error)
+	Ask(ctx context.Context, a probe.Authority, name, rrtype string) []probe.Answer
+}
+
 // PolicyFetcher gets MTA-STS policies as a sender would, as probe.PolicyFetcher does.
 type PolicyFetcher interface {
 	Fetch(ctx context.Context, domain string) (probe.PolicyAnswer, error)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"net/netip"
 	"time"
 
@@ -70,7 +71,9 @@ type Reconciler struct {
 	jumps   jumps
 
 	Poll   time.Duration // between passes while something is under way
-	Resync time.Duration // between passes otherwise
+	Resync time.Duration // between passes otherwise, at most: up to a tenth earlier
+	// Drift looks between passes whether DNS has changed; nil: nobody does, and Resync is how often that is looked for.
+	Drift *DriftWatch
 	// DeletionGrace is how long a MailDomain that is deleted may stay to be wound up (Law 11).
 	DeletionGrace time.Duration
 	// Certificates is where a certificate is found that is gone from the cluster; nil: nowhere, as
@@ -119,6 +122,7 @@ func (r *Reconciler) steps() []step {
 // Reconcile makes one pass.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	md := &v1alpha1.MailDomain{}
+	r.Drift.remember(req.NamespacedName, nil)
 	if err := r.Client.Get(ctx, req.NamespacedName, md); err != nil {
 		if apierrors.IsNotFound(err) {
 			r.Keys.Forget(customer(req.Namespace, req.Name))
@@ -138,22 +142,38 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	}
 	status := status(s)
 	r.noteVerified(s)
+	view, watched := viewOf(s)
 	if unsettled(status) {
+		view, watched = nil, false
 		s.again(max(r.Poll, s.now.Sub(lastTransition(status))/4)) // what does not move is looked at less often
 	}
 	if err := r.report(ctx, s, status); err != nil {
 		return ctrl.Result{}, err // which comes back with the priority that it came with
 	}
-	return r.next(s), nil
+	r.Drift.remember(req.NamespacedName, view)
+	return r.next(s, watched), nil
 }
 
 // next is when to look at the MailDomain again. While something is under way that goes with what users change; a mere look
 // whether all is as it was lets everything else pass first.
-func (r *Reconciler) next(s *scope) ctrl.Result {
-	if s.recheck > 0 && s.recheck < r.Resync {
+func (r *Reconciler) next(s *scope, watched bool) ctrl.Result {
+	otherwise := r.Resync
+	if r.Drift != nil && !watched {
+		otherwise = min(otherwise, r.Drift.Interval)
+	}
+	otherwise = early(otherwise, s.md.Namespace+"/"+s.md.Name)
+	if s.recheck > 0 && s.recheck < otherwise {
 		return ctrl.Result{RequeueAfter: s.recheck, Priority: new(0)}
 	}
-	return ctrl.Result{RequeueAfter: r.Resync, Priority: new(handler.LowPriority)}
+	return ctrl.Result{RequeueAfter: otherwise, Priority: new(handler.LowPriority)}
+}
+
+// early is the interval less up to a tenth of it, by a hash of the name: MailDomains that were looked at together, as at the
+// start of the process, drift apart.
+func early(interval time.Duration, name string) time.Duration {
+	hash := fnv.New64a()
+	hash.Write([]byte(name))
+	return interval - time.Duration(hash.Sum64()%1024)*interval/10/1024
 }
 
 func (r *Reconciler) newScope(md *v1alpha1.MailDomain) *scope {
@@ -168,6 +188,7 @@ func (r *Reconciler) newScope(md *v1alpha1.MailDomain) *scope {
 		md:      md,
 		zones:   map[string]dnsprovider.Zone{},
 		looks:   map[string]sight{},
+		sights:  map[asked]sight{},
 		blocked: map[string]verdict{},
 	}
 }

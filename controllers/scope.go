@@ -22,6 +22,7 @@ type scope struct {
 	provider provider
 	zones    map[string]dnsprovider.Zone // by apex
 	looks    map[string]sight            // what the name servers say, by name
+	sights   map[asked]sight             // the same and all else that they were asked, by question
 	silent   map[string]time.Time        // addresses of name servers without an answer where it counts, since when
 
 	claim   claimState

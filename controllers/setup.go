@@ -49,6 +49,9 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, options controller.Optio
 	if r.PolicyService != "" && len(r.PolicyAddress) == 0 {
 		b = b.Watches(&corev1.Service{}, handler.EnqueueRequestsFromMapFunc(r.ofService), builder.WithPredicates(r.moved()))
 	}
+	if r.Drift != nil {
+		b = b.WatchesRawSource(r.Drift.into(&r.Drift.news))
+	}
 	return b.Complete(r)
 }
 

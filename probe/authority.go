@@ -108,6 +108,19 @@ func (p *Prober) Authority(ctx context.Context, name string, nameservers []strin
 	return p.delegated(ctx, name)
 }
 
+// Servers finds who serves the zone at apex, as Authority does, without asking them anything. A failure wraps ErrNoZone
+// or ErrCouldNotAsk.
+func (p *Prober) Servers(ctx context.Context, apex string, nameservers []string) ([]Server, error) {
+	if len(nameservers) == 0 {
+		return p.nameServers(ctx, canonical(apex))
+	}
+	servers, err := p.given(ctx, nameservers)
+	if err != nil {
+		return nil, fmt.Errorf("%w %s: %w", ErrCouldNotAsk, apex, err)
+	}
+	return servers, nil
+}
+
 // delegated finds the zone the way the world does.
 func (p *Prober) delegated(ctx context.Context, name string) (Authority, error) {
 	soa, err := p.walk(ctx, name)
@@ -187,18 +200,11 @@ func (p *Prober) nameServers(ctx context.Context, apex string) ([]Server, error)
 
 // configured takes the servers as given and asks them which zone holds name.
 func (p *Prober) configured(ctx context.Context, name string, nameservers []string) (Authority, error) {
-	if len(nameservers) > maxServers {
-		return Authority{}, fmt.Errorf("%w that holds %s: %d name servers are configured, at most %d are asked", ErrCouldNotAsk, name, len(nameservers), maxServers)
+	servers, err := p.given(ctx, nameservers)
+	if err != nil {
+		return Authority{}, fmt.Errorf("%w that holds %s: %w", ErrCouldNotAsk, name, err)
 	}
-	endpoints := make([]endpoint, len(nameservers))
-	for i, text := range nameservers {
-		e, err := parseEndpoint(text, p.port)
-		if err != nil {
-			return Authority{}, fmt.Errorf("%w that holds %s: %w", ErrCouldNotAsk, name, err)
-		}
-		endpoints[i] = e
-	}
-	a := Authority{Servers: p.resolveAll(ctx, endpoints)}
+	a := Authority{Servers: servers}
 	for owner := name; owner != ""; owner = parent(owner) {
 		answers := p.askSOA(ctx, a, owner)
 		if zone := deepestZone(answers); zone.apex != "" {
@@ -211,6 +217,22 @@ func (p *Prober) configured(ctx context.Context, name string, nameservers []stri
 		// An alias stands there, or the SOA was left out: go on one label up.
 	}
 	return Authority{}, fmt.Errorf("%w that holds %s: the configured name servers have no SOA record at or above it", ErrNoZone, name)
+}
+
+// given finds the addresses of configured servers.
+func (p *Prober) given(ctx context.Context, nameservers []string) ([]Server, error) {
+	if len(nameservers) > maxServers {
+		return nil, fmt.Errorf("%d name servers are configured, at most %d are asked", len(nameservers), maxServers)
+	}
+	endpoints := make([]endpoint, len(nameservers))
+	for i, text := range nameservers {
+		e, err := parseEndpoint(text, p.port)
+		if err != nil {
+			return nil, err
+		}
+		endpoints[i] = e
+	}
+	return p.resolveAll(ctx, endpoints), nil
 }
 
 // noneAuthoritative reports why no configured server can say what holds name.

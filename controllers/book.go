@@ -106,7 +106,7 @@ func (r *Reconciler) lostLedger(ctx context.Context, s *scope) error {
 	lost := func(trace, anew string) error {
 		return fmt.Errorf("%w: Secret %s is gone, while %s: restore it from a backup; or, to begin anew with new keys, delete %s and the record %s, and create the MailDomain again", errLedger, s.book.secret.Name, trace, anew, records.ClaimSlot(s.md.Spec.Domain).Key)
 	}
-	for _, name := range []string{s.md.SignerSecretName(), s.md.Name + "-dkim"} {
+	for _, name := range slices.Compact([]string{s.md.SignerSecretName(), s.md.Name + "-dkim"}) {
 		signer, err := r.readSigner(ctx, s.md, name)
 		if err != nil {
 			return err

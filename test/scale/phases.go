@@ -205,7 +205,7 @@ func (s *stage) steady(ctx context.Context) (d spent, err error) {
 		return d, err
 	}
 	profiled := make(chan error, 1)
-	go func() { profiled <- s.profile("steady.pprof", "profile?seconds=10") }()
+	go func() { profiled <- s.profile("steady.pprof", fmt.Sprintf("profile?seconds=%d", int(s.interval().Seconds()))) }()
 	after, err := s.readAfter(ctx, before.passes+float64(s.domains))
 	if err != nil {
 		return d, err

@@ -157,15 +157,23 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 // next is when to look at the MailDomain again. While something is under way that goes with what users change; a mere look
 // whether all is as it was lets everything else pass first.
 func (r *Reconciler) next(s *scope, watched bool) ctrl.Result {
-	otherwise := r.Resync
-	if r.Drift != nil && !watched {
-		otherwise = min(otherwise, r.Drift.Interval)
+	otherwise := r.unwatched()
+	if watched {
+		otherwise = r.Resync
 	}
 	otherwise = early(otherwise, s.md.Namespace+"/"+s.md.Name)
 	if s.recheck > 0 && s.recheck < otherwise {
 		return ctrl.Result{RequeueAfter: s.recheck, Priority: new(0)}
 	}
 	return ctrl.Result{RequeueAfter: otherwise, Priority: new(handler.LowPriority)}
+}
+
+// unwatched is the time between passes, at most, over what no DriftWatch looks at in between.
+func (r *Reconciler) unwatched() time.Duration {
+	if r.Drift == nil {
+		return r.Resync
+	}
+	return min(r.Resync, r.Drift.Interval)
 }
 
 // early is the interval less up to a tenth of it, by a hash of the name: MailDomains that were looked at together, as at the

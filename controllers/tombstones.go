@@ -62,7 +62,7 @@ func (r Tombstones) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resul
 	if done || err != nil {
 		return ctrl.Result{}, err
 	}
-	s.again(r.Resync)
+	s.again(r.unwatched())
 	return ctrl.Result{RequeueAfter: s.recheck}, nil
 }
 
@@ -98,7 +98,7 @@ func (r Tombstones) returned(ctx context.Context, s *scope) (after time.Duration
 	case t.homeless:
 		return 0, nil // a stranger; whose the domain is will be seen
 	}
-	return r.Resync, err
+	return r.unwatched(), err
 }
 
 // finish ends the tombstone when nothing is left to be done, or to be done from here.

@@ -79,10 +79,10 @@ func snapshot(ctx context.Context, args []string, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := addChecks(mgr); err != nil {
+	writer := &controllers.SnapshotWriter{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: clock.RealClock{}, Namespace: f.namespace, Dir: filepath.Clean(f.snapshotDir), Plain: f.plain}
+	if err := errors.Join(addChecks(mgr), mgr.AddReadyzCheck("snapshot", writer.Ready)); err != nil {
 		return err
 	}
-	writer := &controllers.SnapshotWriter{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: clock.RealClock{}, Namespace: f.namespace, Dir: filepath.Clean(f.snapshotDir), Plain: f.plain}
 	if err := writer.SetupWithManager(mgr, controller.Options{}); err != nil {
 		return err
 	}

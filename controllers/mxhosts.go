@@ -12,13 +12,13 @@ import (
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
 	"github.com/maildomain/maildomain-operator/ledger"
 	"github.com/maildomain/maildomain-operator/mailauth/mtasts"
-	"github.com/maildomain/maildomain-operator/probe"
 	"github.com/maildomain/maildomain-operator/records"
 )
 
 // Bounds of what a zone can put into ledger and status with its MX records (Law 13).
 const (
 	maxMX        = 32  // live hosts: no sender tries more
+	maxMXNames   = 4   // the domain and what its aliases lead to: beyond, only the resolver follows
 	maxLeft      = 128 // hosts that were live and may be in caches
 	maxMXMessage = 512 // octets of what status says of each
 )
@@ -27,6 +27,8 @@ const (
 type mxHost struct {
 	name     string
 	implicit bool
+	// where says who has it so, as far as those who were asked don't agree; empty: all of them.
+	where string
 	// tls says whether it offers STARTTLS with a certificate for its name: Pass, Fail or Unknown; empty:
 	// nobody probes. The message says what was seen.
 	tls     v1alpha1.Verdict
@@ -37,10 +39,17 @@ type mxHost struct {
 }
 
 func (h mxHost) String() string {
+	var notes []string
 	if h.implicit {
-		return h.name + " (which is where mail goes without an MX record)"
+		notes = append(notes, "which is where mail goes without an MX record")
 	}
-	return h.name
+	if h.where != "" {
+		notes = append(notes, h.where)
+	}
+	if len(notes) == 0 {
+		return h.name
+	}
+	return fmt.Sprintf("%s (%s)", h.name, strings.Join(notes, ", "))
 }
 
 // unusableMX says why a policy can't be judged by MX records that were read.
@@ -50,7 +59,7 @@ func (e unusableMX) Error() string { return string(e) }
 
 // gatherAnnouncement reads what the decision needs of the world.
 func (r *Reconciler) gatherAnnouncement(ctx context.Context, s *scope) announcement {
-	live, err := r.mxHosts(ctx, s.md.Spec.Domain)
+	live, err := r.mxHosts(ctx, s)
 	names := make([]string, len(live))
 	for i := range live {
 		names[i] = live[i].name
@@ -90,48 +99,6 @@ func (r *Reconciler) seeTLS(tenant string, host *mxHost, before *v1alpha1.MTASTS
 			host.tls, host.message = mx.StartTLS, mx.Message
 		}
 	}
-}
-
-// mxHosts are the hosts of the live MX records; none for the null MX (RFC 7505). Without MX records it is
-// the domain itself, if that has an address (RFC 5321 §5.1).
-func (r *Reconciler) mxHosts(ctx context.Context, domain string) ([]mxHost, error) {
-	mx, err := r.Resolver.LookupMX(ctx, domain)
-	if err != nil && !isNotFound(err) {
-		return nil, err
-	}
-	if len(mx) == 0 {
-		return r.implicitMX(ctx, domain)
-	}
-	var hosts []mxHost
-	for _, m := range mx {
-		host := strings.ToLower(strings.TrimSuffix(m.Host, "."))
-		switch {
-		case host == "":
-			continue
-		case !probe.IsHostname(host):
-			return nil, unusableMX(fmt.Sprintf("%q is not a host name: correct that MX record", cutTo(host, 64)))
-		}
-		hosts = append(hosts, mxHost{name: host})
-	}
-	slices.SortFunc(hosts, func(a, b mxHost) int { return strings.Compare(a.name, b.name) })
-	hosts = slices.CompactFunc(hosts, func(a, b mxHost) bool { return a.name == b.name })
-	if len(hosts) > maxMX {
-		return nil, unusableMX(fmt.Sprintf("they name %d hosts, and at most %d are looked at: remove some", len(hosts), maxMX))
-	}
-	return hosts, nil
-}
-
-func (r *Reconciler) implicitMX(ctx context.Context, domain string) ([]mxHost, error) {
-	for _, network := range []string{"ip4", "ip6"} {
-		addrs, err := r.Resolver.LookupNetIP(ctx, network, domain)
-		if err != nil && !isNotFound(err) {
-			return nil, err
-		}
-		if len(addrs) > 0 {
-			return []mxHost{{name: domain, implicit: true}}, nil
-		}
-	}
-	return nil, nil
 }
 
 // recent are the hosts that senders may take for live though they have left the MX records.

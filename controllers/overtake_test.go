@@ -49,3 +49,21 @@ func TestAChangeOvertakesDriftChecks(t *testing.T) {
 		t.Errorf("what waits for its proof is number %d, and what has changed number %d of %d", order["waits"], order["d5000"], len(order))
 	}
 }
+
+// MailDomains that were looked at at the same moment fall apart, and none waits longer than the flag says.
+func TestDriftChecksFallApart(t *testing.T) {
+	const interval, parts = 10 * time.Minute, 10
+	var counts [parts]int
+	for i := range 10000 {
+		after := early(interval, fmt.Sprintf("mail/d%05d", i))
+		if after > interval || after <= interval*9/10 {
+			t.Fatalf("the next look is after %s", after)
+		}
+		counts[int((interval-after)*parts*10/interval)]++
+	}
+	for _, n := range counts {
+		if n > 2*10000/parts {
+			t.Errorf("%v: in a tenth of the time there are more than twice the mean", counts)
+		}
+	}
+}

@@ -311,7 +311,7 @@ func TestPace(t *testing.T) {
 	for _, c := range w.get("example-com").Status.Conditions {
 		last = latest(last, c.LastTransitionTime.Time)
 	}
-	for age, want := range map[time.Duration]time.Duration{time.Second: time.Second, time.Minute: 15 * time.Second, time.Hour: 10 * time.Minute} {
+	for age, want := range map[time.Duration]time.Duration{time.Second: time.Second, time.Minute: 15 * time.Second, time.Hour: early(10*time.Minute, w.namespace+"/example-com")} {
 		w.clock.SetTime(last.Add(age))
 		result, err := w.r.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(w.get("example-com"))})
 		if err != nil || result.RequeueAfter != want {

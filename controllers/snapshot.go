@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -42,6 +43,7 @@ type SnapshotWriter struct {
 	faults   map[string]string    // what was last logged as wrong, by domain
 
 	watched atomic.Pointer[map[types.NamespacedName]bool] // the Secrets that sites name; nil: not known yet
+	wrote   atomic.Bool                                   // this process has written a snapshot
 }
 
 // written is what the writer was given of a site, and what was found in the Secrets that its
@@ -84,9 +86,19 @@ func (w *SnapshotWriter) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Re
 		w.writer = nil
 		return ctrl.Result{}, fmt.Errorf("writing the snapshot: %w", err)
 	}
+	w.wrote.Store(true)
 	w.complete = w.complete || unread == nil
 	w.complain(ctx, sites)
 	return ctrl.Result{RequeueAfter: w.nextTurn()}, unread
+}
+
+// Ready implements healthz.Checker: not before this process has written a snapshot, which is a whole one. From then on it is, whatever
+// becomes of the API server (Law 12).
+func (w *SnapshotWriter) Ready(*http.Request) error {
+	if !w.wrote.Load() {
+		return errors.New("no whole snapshot has been written yet")
+	}
+	return nil
 }
 
 // partial reports whether what could be written now would be a part of a snapshot: none with all

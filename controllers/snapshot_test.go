@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -107,6 +108,57 @@ func TestSnapshotReadsWhatChanged(t *testing.T) {
 	if len(sites) != domains+1 || sites["d7.example"].Policy != "another policy" || string(sites["d8.example"].Certificate) != string(w.secret("d8.example").Data["tls.crt"]) {
 		t.Errorf("%d sites, of d7 %q", len(sites), sites["d7.example"].Policy)
 	}
+}
+
+// forgetful reads Secrets of some names only.
+type forgetful struct {
+	client.Reader
+	lost string
+}
+
+func (r *forgetful) Get(ctx context.Context, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+	if key.Name == r.lost {
+		return errors.New("no answer")
+	}
+	return r.Reader.Get(ctx, key, o, opts...)
+}
+
+// A writer is ready when it has written a whole snapshot, not before, and for good. A new process begins anew, but needs no
+// certificate again that its directory has.
+func TestAWriterIsReadyWithItsFirstSnapshot(t *testing.T) {
+	w := newWorld(t)
+	w.addSite("one.example", "policy")
+	w.addSite("two.example", "policy")
+	reader := &forgetful{w.api, "two.example"}
+	w.snapshot.Reader = reader
+	is := func(when string, want bool) {
+		t.Helper()
+		_, failed := w.snapshot.Reconcile(t.Context(), ctrl.Request{})
+		if err := w.snapshot.Ready(nil); (err == nil) != want {
+			t.Errorf("%s: %v (the pass: %v)", when, err, failed)
+		}
+	}
+	if w.snapshot.Ready(nil) == nil {
+		t.Error("ready before the first pass")
+	}
+	is("with a site that can't be read", false)
+	reader.lost = ""
+	is("with all of them", true)
+	reader.lost = "two.example"
+	w.renew("two.example")
+	is("with a renewal that can't be read", true)
+
+	w.restart()
+	w.snapshot.Reader = reader
+	if w.snapshot.Ready(nil) == nil {
+		t.Error("ready with another process's snapshot")
+	}
+	is("with what the directory has of a site that can't be read", true)
+	w.addSite("three.example", "policy")
+	w.restart()
+	reader.lost = "three.example"
+	w.snapshot.Reader = reader
+	is("with a new site that can't be read", false)
 }
 
 // A certificate that becomes valid is taken when it does, without any change in the cluster.

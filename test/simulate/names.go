@@ -209,10 +209,23 @@ func (p prober) Ask(_ context.Context, _ probe.Authority, name, rrtype string) [
 	var answers []probe.Answer
 	for _, s := range p.servers {
 		for _, addr := range s.addrs {
-			answers = append(answers, p.answer(s, addr, rrsetAt(name, rrtype)))
+			a := p.answer(s, addr, rrsetAt(name, rrtype))
+			if rrtype == typeMX {
+				a.Values = preferred(a.Values)
+			}
+			answers = append(answers, a)
 		}
 	}
 	return answers
+}
+
+// preferred are MX records as a name server has them; a world's zone has their hosts.
+func preferred(hosts []string) []string {
+	var list []string
+	for _, host := range hosts {
+		list = append(list, "10 "+host)
+	}
+	return list
 }
 
 // resolver is the operator's own, for what is not asked at the zone's servers.

@@ -106,7 +106,7 @@ func parseManagerFlags(args []string, stderr io.Writer) (managerFlags, error) {
 	set.UintVar(&f.dnsPort, "authoritative-port", 53, "`port` of name servers found by delegation; any other is for trials")
 	set.DurationVar(&f.timeout, "provider-timeout", 10*time.Second, "`time` that one call to a DNS provider may take")
 	set.DurationVar(&f.poll, "poll", 5*time.Second, "`time` between looks while something is under way")
-	set.DurationVar(&f.drift, "drift-check", 10*time.Minute, "`time` between looks at DNS while nothing is under way, at one name server of a zone in turn; up to a tenth less, by MailDomain, so that they fall apart; 0: only with --resync")
+	set.DurationVar(&f.drift, "drift-check", 10*time.Minute, "`time` between looks at DNS while nothing is under way, at one name server of a zone in turn; up to a tenth less, by MailDomain, so that they fall apart; 0: never, all is looked at with --resync")
 	set.DurationVar(&f.resync, "resync", time.Hour, "`time` between looks at all that a MailDomain depends on, while nothing is under way; up to a tenth less")
 	set.DurationVar(&f.grace, "deletion-grace", 5*time.Minute, "`time` that a deleted MailDomain may stay for its records to be withdrawn; what takes longer is done from the operator's own namespace")
 	set.DurationVar(&f.lostKeyGrace, "lost-key-grace", 10*time.Minute, "`time` to restore a lost private key from a backup, before a new one takes its place")

@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"hash/maphash"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,39 +14,49 @@ import (
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
+	"github.com/maildomain/maildomain-operator/dnsprovider"
 	"github.com/maildomain/maildomain-operator/probe"
 )
 
 // DriftWatch looks, between the passes of a Reconciler, whether DNS still shows what the last one saw, and has a pass made at once
-// where it does not. A check asks one name server of a zone, and the next check another one, where a pass asks all of them; it
-// reads nothing from the API server and writes nothing anywhere (Law 14).
+// where it does not. A check asks one name server of a zone, and the next check another one, where a pass asks all of them (MX
+// records are asked of all, as each host that any of them names counts); it reads nothing from the API server and writes
+// nothing anywhere (Law 14).
 //
-// Only what is at rest is watched: a MailDomain that is Ready, with nothing under way, and of which the name servers that
-// answered all said the same. For any other passes come as often as checks would. What is known is gone with the process.
+// Only what is at rest and in plain sight is watched: a MailDomain that is Ready, with nothing under way, of which the name servers that
+// answered said the same, and which goes by nothing behind an alias or at a third party. For any other passes come as often
+// as checks would. What is known is gone with the process.
 type DriftWatch struct {
 	Prober   ServerProber
 	Interval time.Duration // between the checks of a MailDomain, at most: up to a tenth earlier
 
-	mu    sync.Mutex
-	views map[types.NamespacedName]*view
-	due   adder // of this watch; nil until it is started
-	news  adder // of the Reconciler
+	mu      sync.Mutex
+	watches map[types.NamespacedName]*watch
+	due     workqueue.TypedRateLimitingInterface[reconcile.Request] // of this watch; nil until it is started
+	news    workqueue.TypedRateLimitingInterface[reconcile.Request] // of the Reconciler
 }
 
-// adder is what is needed of a work queue.
-type adder interface {
-	Add(reconcile.Request)
-	AddAfter(reconcile.Request, time.Duration)
+// checkTime is how long a check may take, however slow a zone is. What could not be asked by then is looked at in a pass.
+const checkTime = 15 * time.Second
+
+// foundPriority is that of a pass which a check asks for: after what users change, before mere looks.
+const foundPriority = handler.LowPriority / 2
+
+// watch is what is known of a MailDomain.
+type watch struct {
+	view *view  // nil: passes go on
+	turn uint64 // which of the name servers is asked next
 }
 
-// view is what the last pass over a MailDomain was shown. It does not change, but for the turn.
+// view is what the last pass over a MailDomain was shown. It does not change.
 type view struct {
 	rrsets      []shownRRset
 	nameservers []string // of the provider
-	turn        uint64   // which of the name servers is asked next
 }
 
 // asked is a question to the name servers of a zone.
@@ -91,112 +102,178 @@ func printOf(rrtype string, answers []probe.Answer) (print uint64, ok bool) {
 }
 
 // everyServerCounts: a host that one name server has among its MX records is one that senders come to, so all are asked.
-func everyServerCounts(rrtype string) bool { return rrtype == "MX" }
+func everyServerCounts(rrtype string) bool { return rrtype == typeMX }
 
-// viewOf is what the pass was shown; ok is false if it is not at rest, or not clear.
-func viewOf(s *scope) (v *view, ok bool) {
-	v = &view{nameservers: s.provider.nameservers(), turn: maphash.String(seed, s.md.Spec.Domain)}
+// viewOf is what the pass was shown; nil if that is not clear.
+func viewOf(s *scope) *view {
+	if s.unclear {
+		return nil
+	}
+	v := &view{nameservers: s.provider.nameservers()}
 	for question, seen := range s.sights {
 		print, ok := printOf(question.rrtype, seen.answers)
-		if seen.err != nil || !ok {
-			return nil, false
+		if seen.err != nil || !ok || leadsAway(question.rrtype, seen.answers) {
+			return nil
 		}
 		v.rrsets = append(v.rrsets, shownRRset{question, seen.authority.Apex, print})
 	}
-	return v, len(v.rrsets) > 0
+	return v
 }
 
-// remember takes a view in place of the one before, and plans a check of it. nil: there is none, and passes go on.
-func (w *DriftWatch) remember(name types.NamespacedName, v *view) {
+// leadsAway reports whether what counts stands where an alias leads. Of a host the alias itself counts.
+func leadsAway(rrtype string, answers []probe.Answer) bool {
+	return (rrtype == dnsprovider.TypeTXT || rrtype == typeMX) && slices.ContainsFunc(answers, func(a probe.Answer) bool { return proves(a) && a.Alias != "" })
+}
+
+// begin is for a pass that begins, which sees for itself.
+func (w *DriftWatch) begin(name types.NamespacedName) {
 	if w == nil {
 		return
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if v == nil || w.due == nil {
-		delete(w.views, name)
-		return
+	if known, ok := w.watches[name]; ok {
+		known.view = nil
 	}
-	if w.views == nil {
-		w.views = map[types.NamespacedName]*view{}
-	}
-	w.views[name] = v
-	w.due.AddAfter(reconcile.Request{NamespacedName: name}, early(w.Interval, name.String()))
 }
 
-func (w *DriftWatch) of(name types.NamespacedName) *view {
+// remember takes the view of a pass, and plans a check. watched is false if there is no view, or nobody to check it yet.
+func (w *DriftWatch) remember(name types.NamespacedName, v *view) (watched bool) {
+	if w == nil || v == nil {
+		return false
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.views[name]
+	if w.due == nil || w.news == nil {
+		return false
+	}
+	if w.watches == nil {
+		w.watches = map[types.NamespacedName]*watch{}
+	}
+	if w.watches[name] == nil {
+		w.watches[name] = &watch{turn: maphash.String(seed, name.String())}
+	}
+	w.watches[name].view = v
+	w.due.AddAfter(reconcile.Request{NamespacedName: name}, early(w.Interval, name.String()))
+	return true
+}
+
+// forget is for a MailDomain that is gone.
+func (w *DriftWatch) forget(name types.NamespacedName) {
+	if w == nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.watches, name)
+}
+
+// next is the view to be checked, and by the turn of which server; nil if there is none.
+func (w *DriftWatch) next(name types.NamespacedName) (v *view, turn uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	known := w.watches[name]
+	if known == nil || known.view == nil {
+		return nil, 0
+	}
+	known.turn++
+	return known.view, known.turn
+}
+
+// changed asks for a pass, unless one was faster since the view.
+func (w *DriftWatch) changed(name types.NamespacedName, since *view) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if known := w.watches[name]; known == nil || known.view != since {
+		return
+	}
+	w.watches[name].view = nil
+	request := reconcile.Request{NamespacedName: name}
+	if queue, ok := w.news.(priorityqueue.PriorityQueue[reconcile.Request]); ok {
+		queue.AddWithOpts(priorityqueue.AddOpts{Priority: new(foundPriority)}, request)
+	} else {
+		w.news.Add(request)
+	}
 }
 
 // Reconcile makes one check.
 func (w *DriftWatch) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
-	v := w.of(req.NamespacedName)
+	v, turn := w.next(req.NamespacedName)
 	if v == nil {
 		return ctrl.Result{}, nil
 	}
-	if w.stands(ctx, v) {
+	if w.stands(ctx, v, turn) {
 		return ctrl.Result{RequeueAfter: early(w.Interval, req.String())}, nil
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.views[req.NamespacedName] == v { // else a pass was faster
-		delete(w.views, req.NamespacedName)
-		w.news.Add(req)
-	}
+	w.changed(req.NamespacedName, v)
 	return ctrl.Result{}, nil
 }
 
 // stands reports whether DNS shows what it did. That somebody could not be asked is no yes: a pass finds out more.
-func (w *DriftWatch) stands(ctx context.Context, v *view) bool {
+func (w *DriftWatch) stands(ctx context.Context, v *view, turn uint64) bool {
+	ctx, cancel := context.WithTimeout(ctx, checkTime)
+	defer cancel()
 	type zone struct {
 		apex       string
 		configured bool
 	}
-	zones := map[zone][]probe.Server{}
-	v.turn++
+	zones := map[zone]*inTurn{}
 	for _, before := range v.rrsets {
 		at := zone{before.apex, before.configured}
-		servers, known := zones[at]
-		if !known {
-			var nameservers []string
+		if zones[at] == nil {
+			zones[at] = &inTurn{prober: w.Prober, apex: at.apex, turn: turn}
 			if at.configured {
-				nameservers = v.nameservers
+				zones[at].nameservers = v.nameservers
 			}
-			var err error
-			if servers, err = w.Prober.Servers(ctx, at.apex, nameservers); err != nil {
-				return false
-			}
-			zones[at] = servers
 		}
-		if now, ok := printOf(before.rrtype, w.ask(ctx, servers, v.turn, before)); !ok || now != before.print {
+		answers, err := zones[at].ask(ctx, before.name, before.rrtype)
+		if err != nil {
+			return false
+		}
+		if now, ok := printOf(before.rrtype, answers); !ok || now != before.print {
 			return false
 		}
 	}
 	return true
 }
 
-// ask asks the server whose turn it is, or the next that there is a way to.
-func (w *DriftWatch) ask(ctx context.Context, servers []probe.Server, turn uint64, about shownRRset) []probe.Answer {
-	if everyServerCounts(about.rrtype) {
-		return w.Prober.Ask(ctx, probe.Authority{Apex: about.apex, Servers: servers}, about.name, about.rrtype)
-	}
-	var single []probe.Server
-	for _, s := range servers {
-		for _, addr := range s.Addrs {
-			single = append(single, probe.Server{Name: s.Name, Addrs: append(s.Addrs[:0:0], addr)})
-		}
-	}
-	for i := range single {
-		one := single[(turn+uint64(i))%uint64(len(single))]
-		answers := w.Prober.Ask(ctx, probe.Authority{Apex: about.apex, Servers: []probe.Server{one}}, about.name, about.rrtype)
-		if !slices.ContainsFunc(answers, func(a probe.Answer) bool { return a.Outcome == probe.Unroutable }) {
-			return answers
-		}
-	}
-	return nil
+// inTurn asks one server of a zone, which is the next one that there is a way to.
+type inTurn struct {
+	prober      ServerProber
+	apex        string
+	nameservers []string
+	turn        uint64
+	server      *probe.Server // the one; nil: not found yet
 }
+
+func (z *inTurn) ask(ctx context.Context, name, rrtype string) (answers []probe.Answer, err error) {
+	if z.server != nil && !everyServerCounts(rrtype) {
+		return z.askOne(ctx, *z.server, name, rrtype), nil
+	}
+	for server, err := range z.prober.InTurn(ctx, z.apex, z.nameservers, z.turn) {
+		if err != nil {
+			return nil, err
+		}
+		if everyServerCounts(rrtype) {
+			answers = append(answers, z.askOne(ctx, server, name, rrtype)...)
+			continue
+		}
+		for _, addr := range server.Addrs {
+			one := probe.Server{Name: server.Name, Addrs: []netip.AddrPort{addr}}
+			if answers = z.askOne(ctx, one, name, rrtype); !slices.ContainsFunc(answers, unroutable) {
+				z.server = &one
+				return answers, nil
+			}
+		}
+	}
+	return answers, nil
+}
+
+func (z *inTurn) askOne(ctx context.Context, server probe.Server, name, rrtype string) []probe.Answer {
+	return z.prober.Ask(ctx, probe.Authority{Apex: z.apex, Servers: []probe.Server{server}}, name, rrtype)
+}
+
+func unroutable(a probe.Answer) bool { return a.Outcome == probe.Unroutable }
 
 // SetupWithManager has the manager call Reconcile when a check is due.
 func (w *DriftWatch) SetupWithManager(mgr ctrl.Manager, options controller.Options) error {
@@ -204,7 +281,7 @@ func (w *DriftWatch) SetupWithManager(mgr ctrl.Manager, options controller.Optio
 }
 
 // into fetches the work queue of a controller.
-func (w *DriftWatch) into(queue *adder) source.Source {
+func (w *DriftWatch) into(queue *workqueue.TypedRateLimitingInterface[reconcile.Request]) source.Source {
 	return source.Func(func(_ context.Context, q workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
 		w.mu.Lock()
 		defer w.mu.Unlock()

@@ -2,12 +2,17 @@ package controllers
 
 import (
 	"context"
+	"iter"
+	"maps"
 	"net/netip"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -18,6 +23,7 @@ import (
 
 // agenda is a work queue of which only the additions are looked at.
 type agenda struct {
+	workqueue.TypedRateLimitingInterface[reconcile.Request]
 	now   []string
 	later map[string]time.Duration
 }
@@ -45,7 +51,9 @@ func (w *world) driftCheck(name string) ctrl.Result {
 func TestDriftWatch(t *testing.T) {
 	w := newWorld(t)
 	due, news := w.watchDrift()
-	w.apply("example-com", spec())
+	s := spec()
+	s.MTASTS.Address = &v1alpha1.MTASTSAddress{Type: v1alpha1.AddressA, Values: []string{"127.0.0.1"}}
+	w.apply("example-com", s)
 	w.pass("example-com")
 	if len(due.later) > 0 {
 		t.Errorf("a check is due %v though keys wait for their proof", due.later)
@@ -61,6 +69,8 @@ func TestDriftWatch(t *testing.T) {
 		"a key is gone": func() {
 			w.must(w.dns.SetTXT(w.get("example-com").Status.DKIM.ActiveSelectors[1] + "._domainkey.example.com"))
 		},
+		"mail goes elsewhere":        func() { w.must(w.dns.Set("example.com", "MX", "10 mx2.example.com.")) },
+		"the policy host moves":      func() { w.must(w.dns.Set("mta-sts.example.com", "A", "127.0.0.2")) },
 		"the server is lame":         func() { w.dns.Fault(dnsserver.Fault{Lame: true}) },
 		"the server is out of order": func() { w.dns.Fault(dnsserver.Fault{ServFail: true}) },
 	} {
@@ -92,6 +102,7 @@ func TestDriftWatch(t *testing.T) {
 			}
 			news.now = nil
 			w.dns.Fault(dnsserver.Fault{})
+			w.must(w.dns.Set("example.com", "MX", "10 mx1.example.com."))
 			if what == "the claim is another's" {
 				w.must(w.dns.SetTXT("_maildomain.example.com"))
 			}
@@ -102,7 +113,7 @@ func TestDriftWatch(t *testing.T) {
 	}
 }
 
-// A MailDomain that is deleted, suspended or gone is not watched.
+// A MailDomain that is suspended or gone is not watched.
 func TestDriftWatchForgets(t *testing.T) {
 	w := newWorld(t)
 	_, news := w.watchDrift()
@@ -113,8 +124,42 @@ func TestDriftWatchForgets(t *testing.T) {
 	w.edit("example-com", func(md *v1alpha1.MailDomain) { md.Spec.Suspend = new(true) })
 	w.pass("example-com")
 	w.must(w.dns.SetTXT("example.com", "v=spf1 +all"))
-	if result := w.driftCheck("example-com"); result != (ctrl.Result{}) || len(news.now) > 0 || len(w.r.Drift.views) > 0 {
+	if result := w.driftCheck("example-com"); result != (ctrl.Result{}) || len(news.now) > 0 {
 		t.Errorf("a suspended MailDomain is watched: %v, a pass for %v", result, news.now)
+	}
+	w.vanish(w.get("example-com"))
+	w.pass("example-com")
+	if len(w.r.Drift.watches) > 0 {
+		t.Error("a MailDomain that is gone is remembered")
+	}
+}
+
+// A pass comes as soon as checks would where nobody watches, and hourly where somebody does.
+func TestPassesWhereNobodyWatches(t *testing.T) {
+	w := newWorld(t)
+	due, _ := w.watchDrift()
+	w.r.Resync, w.r.Poll = time.Hour, time.Second
+	pass := func() time.Duration {
+		result, err := w.r.Reconcile(t.Context(), ctrl.Request{NamespacedName: types.NamespacedName{Namespace: w.namespace, Name: "example-com"}})
+		w.must(err)
+		return result.RequeueAfter
+	}
+	s := spec()
+	s.MTASTS = nil
+	w.apply("example-com", s)
+	w.until("example-com", "ready", isReady)
+	if after := pass(); after <= 54*time.Minute || after > time.Hour {
+		t.Errorf("watched, and the next pass is after %s", after)
+	}
+	w.r.Drift.due = nil // as before the checks are started
+	if after := pass(); after > time.Minute {
+		t.Errorf("nobody checks yet, and the next pass is after %s", after)
+	}
+	w.r.Drift.due = due
+	w.dns.Fault(dnsserver.Fault{Lame: true})
+	w.forward(time.Hour)
+	if after := pass(); after > time.Minute {
+		t.Errorf("nobody answers, and the next pass is after %s", after)
 	}
 }
 
@@ -125,14 +170,21 @@ type cast struct {
 	during func() // nil, or what happens while they are asked
 }
 
-func (c *cast) Servers(context.Context, string, []string) ([]probe.Server, error) {
+func (c *cast) InTurn(_ context.Context, _ string, _ []string, turn uint64) iter.Seq2[probe.Server, error] {
 	at := func(addresses ...string) (list []netip.AddrPort) {
 		for _, a := range addresses {
 			list = append(list, netip.MustParseAddrPort(a+":53"))
 		}
 		return list
 	}
-	return []probe.Server{{Name: "ns1", Addrs: at("192.0.2.1", "192.0.2.11")}, {Name: "ns2", Addrs: at("192.0.2.2")}}, nil
+	servers := []probe.Server{{Name: "ns1", Addrs: at("192.0.2.11", "192.0.2.1")}, {Name: "ns2", Addrs: at("192.0.2.2")}, {Name: "ns3", Addrs: at("192.0.2.3")}}
+	return func(yield func(probe.Server, error) bool) {
+		for i := range servers {
+			if !yield(servers[(turn+uint64(i))%uint64(len(servers))], nil) {
+				return
+			}
+		}
+	}
 }
 
 func (c *cast) Ask(_ context.Context, a probe.Authority, _, _ string) (answers []probe.Answer) {
@@ -148,52 +200,67 @@ func (c *cast) Ask(_ context.Context, a probe.Authority, _, _ string) (answers [
 	return answers
 }
 
-// Each check asks one server, the next one another; MX records are asked of all. A server that there is no way to is left out.
+func found(values ...string) probe.Answer {
+	return probe.Answer{Outcome: probe.Found, Values: values}
+}
+
+// viewFor is a view of two RRsets at example.com, both with these answers.
+func viewFor(rrtype string, answers ...probe.Answer) *view {
+	print, _ := printOf(rrtype, answers)
+	return &view{rrsets: []shownRRset{{asked{"example.com", rrtype, false}, "example.com", print}, {asked{"a.example.com", rrtype, false}, "example.com", print}}}
+}
+
+// Each check asks one server, the next one another, also after a pass in between; MX records are asked of all. A server that there is
+// no way to is left out.
 func TestDriftWatchTakesTurns(t *testing.T) {
-	found := func(values ...string) probe.Answer { return probe.Answer{Outcome: probe.Found, Values: values} }
-	c := &cast{shown: map[string]probe.Answer{"192.0.2.1": found("a"), "192.0.2.11": {Outcome: probe.Unroutable}, "192.0.2.2": found("a")}}
-	w := &DriftWatch{Prober: c, Interval: time.Minute}
-	print, _ := printOf("TXT", []probe.Answer{found("a")})
-	v := &view{rrsets: []shownRRset{{asked{"example.com", "TXT", false}, "example.com", print}}}
+	c := &cast{shown: map[string]probe.Answer{"192.0.2.1": found("a"), "192.0.2.11": {Outcome: probe.Unroutable}, "192.0.2.2": found("a"), "192.0.2.3": {Outcome: probe.Unroutable}}}
+	name := types.NamespacedName{Namespace: "mail", Name: "example-com"}
+	news := &agenda{}
+	w := &DriftWatch{Prober: c, Interval: time.Minute, due: &agenda{later: map[string]time.Duration{}}, news: news}
+	check := func() {
+		t.Helper()
+		c.asked = nil
+		if _, err := w.Reconcile(t.Context(), ctrl.Request{NamespacedName: name}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	seen := map[string]int{}
 	for range 3 {
-		c.asked = nil
-		if !w.stands(t.Context(), v) {
-			t.Error("what stands does not")
-		}
-		seen[c.asked[len(c.asked)-1]]++
-		if len(c.asked) > 2 {
-			t.Errorf("a check asks %v", c.asked)
-		}
+		w.begin(name)
+		w.remember(name, viewFor("TXT", found("a")))
+		check()
+		c.asked = slices.DeleteFunc(c.asked, func(addr string) bool { return c.shown[addr].Outcome == probe.Unroutable })
+		seen[strings.Join(c.asked, " ")]++
 	}
-	if seen["192.0.2.1"] == 0 || seen["192.0.2.2"] == 0 {
-		t.Errorf("in three checks these were asked: %v", seen)
+	if diff := cmp.Diff([]string{"192.0.2.1 192.0.2.1", "192.0.2.2 192.0.2.2"}, slices.Sorted(maps.Keys(seen))); diff != "" || len(news.now) > 0 {
+		t.Errorf("in three checks these were asked: %s; a pass for %v", diff, news.now)
 	}
 	c.shown["192.0.2.2"] = found("b")
-	if w.stands(t.Context(), v) && w.stands(t.Context(), v) && w.stands(t.Context(), v) {
-		t.Error("a server that differs is never noticed")
+	for range 3 {
+		check()
+	}
+	if len(news.now) != 1 {
+		t.Errorf("a server that differs brings %v", news.now)
 	}
 
-	c.asked = nil
-	all, _ := printOf("MX", []probe.Answer{found("10 a."), found("10 b.", "10 a.")})
-	c.shown["192.0.2.1"], c.shown["192.0.2.2"] = found("10 a."), found("10 a.", "10 b.")
-	if !w.stands(t.Context(), &view{rrsets: []shownRRset{{asked{"example.com", "MX", false}, "example.com", all}}}) || len(c.asked) != 3 {
-		t.Errorf("MX records are asked of %v, or differ", c.asked)
+	c.shown["192.0.2.1"], c.shown["192.0.2.2"] = found("10 a."), found("10 b.", "10 a.")
+	w.remember(name, viewFor("MX", found("10 a."), found("10 a.", "10 b.")))
+	if check(); len(c.asked) != 8 || len(news.now) != 1 {
+		t.Errorf("MX records are asked of %v, and bring %v", c.asked, news.now)
 	}
 }
 
 // A pass that begins during a check sees for itself: what the check finds by then is no news.
 func TestDriftWatchLeavesItToAPass(t *testing.T) {
 	news, name := &agenda{}, types.NamespacedName{Namespace: "mail", Name: "example-com"}
-	w := &DriftWatch{Interval: time.Minute, due: &agenda{later: map[string]time.Duration{}}, news: news}
 	c := &cast{}
-	w.Prober = c
+	w := &DriftWatch{Prober: c, Interval: time.Minute, due: &agenda{later: map[string]time.Duration{}}, news: news}
 	for passes, want := range map[bool]int{false: 1, true: 0} {
 		news.now, c.during = nil, nil
 		if passes {
-			c.during = func() { w.remember(name, nil) }
+			c.during = func() { w.begin(name) }
 		}
-		w.remember(name, &view{rrsets: []shownRRset{{asked{"example.com", "TXT", false}, "example.com", 1}}})
+		w.remember(name, viewFor("TXT", found("a")))
 		if _, err := w.Reconcile(t.Context(), ctrl.Request{NamespacedName: name}); err != nil || len(news.now) != want {
 			t.Errorf("with a pass %t: %v, a pass for %v", passes, err, news.now)
 		}
@@ -202,7 +269,6 @@ func TestDriftWatchLeavesItToAPass(t *testing.T) {
 
 // What two answers have to have in common to be the same, and when there is no telling.
 func TestPrintOf(t *testing.T) {
-	found := func(values ...string) probe.Answer { return probe.Answer{Outcome: probe.Found, Values: values} }
 	alias, nothing := probe.Answer{Outcome: probe.Found, Alias: "a"}, probe.Answer{Outcome: probe.NoData}
 	for name, tt := range map[string]struct {
 		rrtype   string
@@ -231,6 +297,32 @@ func TestPrintOf(t *testing.T) {
 	for name, answers := range map[string][]probe.Answer{"nobody answers": {{Outcome: probe.Timeout}, {Outcome: probe.Lame}}, "they differ": {found("a"), found("b")}} {
 		if _, ok := printOf("TXT", answers); ok {
 			t.Errorf("%s, and that is a view", name)
+		}
+	}
+}
+
+// A pass has a view only of what DNS alone tells, and tells clearly.
+func TestViewOf(t *testing.T) {
+	for name, tt := range map[string]struct {
+		rrtype  string
+		answers []probe.Answer
+		err     error
+		unclear bool
+		clear   bool
+	}{
+		"a text":                    {rrtype: "TXT", answers: []probe.Answer{found("a")}, clear: true},
+		"no text":                   {rrtype: "TXT", answers: []probe.Answer{{Outcome: probe.NXDomain}}, clear: true},
+		"a text behind an alias":    {rrtype: "TXT", answers: []probe.Answer{{Outcome: probe.Found, Alias: "b"}}},
+		"mail behind an alias":      {rrtype: "MX", answers: []probe.Answer{{Outcome: probe.Found, Alias: "b"}}},
+		"a host that is an alias":   {rrtype: "A", answers: []probe.Answer{{Outcome: probe.Found, Alias: "b"}}, clear: true},
+		"servers differ":            {rrtype: "TXT", answers: []probe.Answer{found("a"), found("b")}},
+		"nobody answers":            {rrtype: "TXT", answers: []probe.Answer{{Outcome: probe.Timeout}}},
+		"nobody to ask":             {rrtype: "TXT", err: probe.ErrCouldNotAsk},
+		"it goes by something else": {rrtype: "TXT", answers: []probe.Answer{found("a")}, unclear: true},
+	} {
+		s := &scope{unclear: tt.unclear, sights: map[asked]sight{{"example.com", tt.rrtype, false}: {answers: tt.answers, err: tt.err}}}
+		if clear := viewOf(s) != nil; clear != tt.clear {
+			t.Errorf("%s: clear is %t, want %t", name, clear, tt.clear)
 		}
 	}
 }

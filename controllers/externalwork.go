@@ -35,6 +35,7 @@ func (r *Reconciler) decideExternal(ctx context.Context, s *scope, slot records.
 	a := r.gatherAnnouncement(ctx, s)
 	x := r.gatherExternal(ctx, s, slot, a)
 	s.mtasts.external = &x
+	s.unclear = true // a third party changes its policy when it likes
 	s.mtasts.unknown = a.those(v1alpha1.VerdictUnknown)
 	s.mtasts.noteThat("a third party serves the policy")
 	if s.writes() {

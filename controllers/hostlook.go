@@ -12,15 +12,19 @@ import (
 // lookHost asks where the name leads by the authoritative servers of its zone. The values of the answers
 // are records in words, such as "A 192.0.2.1": a CNAME, or all addresses.
 func (r *Reconciler) lookHost(ctx context.Context, s *scope, name string) sight {
-	seen := lookFor(ctx, s, name, dnsprovider.TypeA, s.provider.nameservers())
-	if seen.err != nil {
-		return seen
+	nameservers := s.provider.nameservers()
+	four := lookFor(ctx, s, name, dnsprovider.TypeA, nameservers)
+	if four.err != nil {
+		return four
 	}
-	six := s.prober.Ask(ctx, seen.authority, name, dnsprovider.TypeAAAA)
-	for i := range seen.answers {
-		seen.answers[i] = hostAnswer(seen.answers[i], six[i])
+	six, both := four, four
+	six.answers = s.prober.Ask(ctx, four.authority, name, dnsprovider.TypeAAAA)
+	s.sights[asked{name, dnsprovider.TypeAAAA, len(nameservers) > 0}] = six
+	both.answers = make([]probe.Answer, len(four.answers))
+	for i := range both.answers {
+		both.answers[i] = hostAnswer(four.answers[i], six.answers[i])
 	}
-	return seen
+	return both
 }
 
 // hostAnswer puts together what one server says of both families. Half an answer is none.

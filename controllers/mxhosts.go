@@ -63,7 +63,7 @@ func (r *Reconciler) gatherAnnouncement(ctx context.Context, s *scope) announcem
 	names := make([]string, len(live))
 	for i := range live {
 		names[i] = live[i].name
-		r.seeTLS(s.md.Namespace, &live[i], s.md.Status.MTASTS)
+		r.seeTLS(s, &live[i])
 	}
 	s.mtasts.hosts, s.mtasts.known = names, err == nil
 	a := announcement{now: s.now, wanted: records.MTASTSPolicy(s.md.Spec.MTASTS, names), live: live, known: err == nil}
@@ -81,16 +81,19 @@ func (r *Reconciler) gatherAnnouncement(ctx context.Context, s *scope) announcem
 }
 
 // seeTLS notes what is known of the host's TLS.
-func (r *Reconciler) seeTLS(tenant string, host *mxHost, before *v1alpha1.MTASTSStatus) {
+func (r *Reconciler) seeTLS(s *scope, host *mxHost) {
 	if r.MX == nil {
 		return
 	}
-	if seen, known := r.MX.Look(tenant, host.name); known {
+	seen, known := r.MX.Look(s.md.Namespace, host.name)
+	s.again(max(r.unwatched(), seen.Again.Sub(s.now)))
+	if known {
 		outcome, message := seen.Verdict()
 		host.tls, host.message = mxVerdicts[outcome], message
 		return
 	}
 	host.unprobed, host.tls, host.message = true, v1alpha1.VerdictUnknown, "not probed yet"
+	before := s.md.Status.MTASTS
 	if before == nil {
 		return
 	}

@@ -34,6 +34,7 @@ func (r *Reconciler) mxHosts(ctx context.Context, s *scope) ([]mxHost, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.unclear = s.unclear || slices.ContainsFunc(hosts, func(h mxHost) bool { return h.implicit }) // goes by addresses
 	if hosts, err = r.deliverable(ctx, hosts); err != nil {
 		return nil, err
 	}
@@ -96,9 +97,12 @@ func lookMX(ctx context.Context, s *scope) sight {
 		authority, err := s.prober.Authority(ctx, names[i], nil)
 		if err != nil { // nobody knows who is silent: it is waited for as one server
 			seen.answers = append(seen.answers, probe.Answer{Server: "the zone of " + names[i], Outcome: probe.Timeout})
+			s.unclear = true
 			continue
 		}
-		for _, a := range s.prober.Ask(ctx, authority, names[i], typeMX) {
+		answers := s.prober.Ask(ctx, authority, names[i], typeMX)
+		s.sights[asked{names[i], typeMX, false}] = sight{authority: authority, answers: answers}
+		for _, a := range answers {
 			if a.Alias != "" && !slices.Contains(names, a.Alias) {
 				names = append(names, a.Alias)
 			}

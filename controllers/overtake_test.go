@@ -34,6 +34,8 @@ func TestAChangeOvertakesDriftChecks(t *testing.T) {
 	for i := range drifts {
 		come(fmt.Sprintf("d%d", i), r.next(&scope{md: named(fmt.Sprintf("d%d", i))}, true))
 	}
+	late, drifted := types.NamespacedName{Namespace: "mail", Name: "d7000"}, &view{}
+	(&DriftWatch{news: queue, watches: map[types.NamespacedName]*watch{late: {view: drifted}}}).changed(late, drifted)
 	come("waits", r.next(&scope{md: named("waits"), recheck: time.Second}, false))
 	changed := named("d5000")
 	changed.ResourceVersion = "2"
@@ -45,8 +47,8 @@ func TestAChangeOvertakesDriftChecks(t *testing.T) {
 		order[item.Name] = i
 		queue.Done(item)
 	}
-	if order["waits"] > 1 || order["d5000"] > 1 {
-		t.Errorf("what waits for its proof is number %d, and what has changed number %d of %d", order["waits"], order["d5000"], len(order))
+	if order["waits"] > 1 || order["d5000"] > 1 || order["d7000"] != 2 {
+		t.Errorf("what waits for its proof is number %d, what has changed number %d, and what a drift check has found number %d of %d", order["waits"], order["d5000"], order["d7000"], len(order))
 	}
 }
 

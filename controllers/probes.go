@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"iter"
 	"net/netip"
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
@@ -17,9 +18,9 @@ type Prober interface {
 	Ask(ctx context.Context, a probe.Authority, name, rrtype string) []probe.Answer
 }
 
-// ServerProber asks such servers as it is told, as probe.Prober does.
+// ServerProber asks single servers of a zone, as probe.Prober does.
 type ServerProber interface {
-	Servers(ctx context.Context, apex string, nameservers []string) ([]probe.Server, error)
+	InTurn(ctx context.Context, apex string, nameservers []string, turn uint64) iter.Seq2[probe.Server, error]
 	Ask(ctx context.Context, a probe.Authority, name, rrtype string) []probe.Answer
 }
 

@@ -122,11 +122,12 @@ func (r *Reconciler) steps() []step {
 // Reconcile makes one pass.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	md := &v1alpha1.MailDomain{}
-	r.Drift.remember(req.NamespacedName, nil)
+	r.Drift.begin(req.NamespacedName)
 	if err := r.Client.Get(ctx, req.NamespacedName, md); err != nil {
 		if apierrors.IsNotFound(err) {
 			r.Keys.Forget(customer(req.Namespace, req.Name))
 			r.traces.forget(req.NamespacedName)
+			r.Drift.forget(req.NamespacedName)
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
@@ -142,16 +143,15 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	}
 	status := status(s)
 	r.noteVerified(s)
-	view, watched := viewOf(s)
+	resting := viewOf(s)
 	if unsettled(status) {
-		view, watched = nil, false
+		resting = nil
 		s.again(max(r.Poll, s.now.Sub(lastTransition(status))/4)) // what does not move is looked at less often
 	}
 	if err := r.report(ctx, s, status); err != nil {
 		return ctrl.Result{}, err // which comes back with the priority that it came with
 	}
-	r.Drift.remember(req.NamespacedName, view)
-	return r.next(s, watched), nil
+	return r.next(s, r.Drift.remember(req.NamespacedName, resting)), nil
 }
 
 // next is when to look at the MailDomain again. While something is under way that goes with what users change; a mere look

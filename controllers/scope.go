@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"maps"
 	"time"
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
@@ -23,6 +24,7 @@ type scope struct {
 	zones    map[string]dnsprovider.Zone // by apex
 	looks    map[string]sight            // what the name servers say, by name
 	sights   map[asked]sight             // the same and all else that they were asked, by question
+	unclear  bool                        // what the pass goes by is more than they were asked, and may change any time
 	silent   map[string]time.Time        // addresses of name servers without an answer where it counts, since when
 
 	claim   claimState
@@ -86,6 +88,12 @@ func (s *scope) want(slot records.Slot, value string, hold verdict) {
 		return
 	}
 	s.wishes = append(s.wishes, wish{slot, value, hold})
+}
+
+// forget has the name looked at anew.
+func (s *scope) forget(name string) {
+	delete(s.looks, name)
+	maps.DeleteFunc(s.sights, func(question asked, _ sight) bool { return question.name == name })
 }
 
 // again asks for another pass after d, unless an earlier one was asked for.

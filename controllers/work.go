@@ -355,7 +355,7 @@ func (r *Reconciler) settle(ctx context.Context, s *scope, j *job, seen dnsprovi
 		j.fail(verdict{v1alpha1.ReasonUnknownOutcome, fmt.Sprintf("%s: the change was sent and does not show: it is read and tried again", j.slot.Key)})
 	default:
 		s.book.Settle(j.apex, j.slot.Key, string(j.slot.Purpose), again.Value)
-		delete(s.looks, j.slot.Name) // the world has changed
+		s.forget(j.slot.Name) // the world has changed
 		if j.value != "" {
 			r.noteWritten(s, j.slot)
 		}

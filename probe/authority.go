@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"net"
 	"net/netip"
 	"slices"
@@ -108,17 +109,29 @@ func (p *Prober) Authority(ctx context.Context, name string, nameservers []strin
 	return p.delegated(ctx, name)
 }
 
-// Servers finds who serves the zone at apex, as Authority does, without asking them anything. A failure wraps ErrNoZone
-// or ErrCouldNotAsk.
-func (p *Prober) Servers(ctx context.Context, apex string, nameservers []string) ([]Server, error) {
-	if len(nameservers) == 0 {
-		return p.nameServers(ctx, canonical(apex))
+// InTurn finds who serves the zone at apex, as Authority does, without asking them anything. It yields every server once, by name,
+// beginning with the one whose turn it is, and looks up the addresses of no more of them than are wanted. A failure wraps ErrNoZone or
+// ErrCouldNotAsk, and is the only one.
+func (p *Prober) InTurn(ctx context.Context, apex string, nameservers []string, turn uint64) iter.Seq2[Server, error] {
+	return func(yield func(Server, error) bool) {
+		var endpoints []endpoint
+		var err error
+		if len(nameservers) == 0 {
+			endpoints, err = p.delegates(ctx, canonical(apex))
+		} else if endpoints, err = p.parse(nameservers); err != nil {
+			err = fmt.Errorf("%w %s: %w", ErrCouldNotAsk, apex, err)
+		}
+		if err != nil {
+			yield(Server{}, err)
+			return
+		}
+		slices.SortStableFunc(endpoints, func(a, b endpoint) int { return strings.Compare(a.name, b.name) })
+		for i := range uint64(len(endpoints)) {
+			if !yield(p.resolve(ctx, endpoints[(turn+i)%uint64(len(endpoints))]), nil) {
+				return
+			}
+		}
 	}
-	servers, err := p.given(ctx, nameservers)
-	if err != nil {
-		return nil, fmt.Errorf("%w %s: %w", ErrCouldNotAsk, apex, err)
-	}
-	return servers, nil
 }
 
 // delegated finds the zone the way the world does.
@@ -180,6 +193,15 @@ func nextZone(msg *dns.Msg, owner string) string {
 
 // nameServers resolves the zone's NS records to addresses.
 func (p *Prober) nameServers(ctx context.Context, apex string) ([]Server, error) {
+	endpoints, err := p.delegates(ctx, apex)
+	if err != nil {
+		return nil, err
+	}
+	return p.resolveAll(ctx, endpoints), nil
+}
+
+// delegates are the hosts of the zone's NS records.
+func (p *Prober) delegates(ctx context.Context, apex string) ([]endpoint, error) {
 	msg, err := p.resolver.ask(ctx, apex, dns.TypeNS)
 	if err != nil {
 		return nil, fmt.Errorf("%w %s: NS %w", ErrCouldNotAsk, apex, err)
@@ -195,16 +217,16 @@ func (p *Prober) nameServers(ctx context.Context, apex string) ([]Server, error)
 	for i, host := range hosts {
 		endpoints[i] = endpoint{name: host, host: host, port: p.port}
 	}
-	return p.resolveAll(ctx, endpoints), nil
+	return endpoints, nil
 }
 
 // configured takes the servers as given and asks them which zone holds name.
 func (p *Prober) configured(ctx context.Context, name string, nameservers []string) (Authority, error) {
-	servers, err := p.given(ctx, nameservers)
+	endpoints, err := p.parse(nameservers)
 	if err != nil {
 		return Authority{}, fmt.Errorf("%w that holds %s: %w", ErrCouldNotAsk, name, err)
 	}
-	a := Authority{Servers: servers}
+	a := Authority{Servers: p.resolveAll(ctx, endpoints)}
 	for owner := name; owner != ""; owner = parent(owner) {
 		answers := p.askSOA(ctx, a, owner)
 		if zone := deepestZone(answers); zone.apex != "" {
@@ -219,8 +241,8 @@ func (p *Prober) configured(ctx context.Context, name string, nameservers []stri
 	return Authority{}, fmt.Errorf("%w that holds %s: the configured name servers have no SOA record at or above it", ErrNoZone, name)
 }
 
-// given finds the addresses of configured servers.
-func (p *Prober) given(ctx context.Context, nameservers []string) ([]Server, error) {
+// parse reads configured servers.
+func (p *Prober) parse(nameservers []string) ([]endpoint, error) {
 	if len(nameservers) > maxServers {
 		return nil, fmt.Errorf("%d name servers are configured, at most %d are asked", len(nameservers), maxServers)
 	}
@@ -232,7 +254,7 @@ func (p *Prober) given(ctx context.Context, nameservers []string) ([]Server, err
 		}
 		endpoints[i] = e
 	}
-	return p.resolveAll(ctx, endpoints), nil
+	return endpoints, nil
 }
 
 // noneAuthoritative reports why no configured server can say what holds name.

@@ -85,7 +85,7 @@ func (r *Reconciler) end(ctx context.Context, s *scope) (ctrl.Result, error) {
 	if err := r.Client.Patch(ctx, next, client.MergeFromWithOptions(s.md, client.MergeFromWithOptimisticLock{})); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(fmt.Errorf("removing the finalizer: %w", err))
 	}
-	r.tell(s.md, s.events)
+	r.tell(s.md, s.told())
 	return ctrl.Result{}, nil
 }
 
@@ -102,8 +102,13 @@ func bare(md *v1alpha1.MailDomain) *v1alpha1.MailDomain {
 	return md
 }
 
-func (s *scope) left(what string) {
-	s.events = append(s.events, event{warning: true, reason: v1alpha1.ReasonRecordsLeft, action: "Delete", note: what})
+// left tells of what stays published, of all records or of those that are named.
+func (s *scope) left(what string, names ...string) {
+	e := event{warning: true, reason: v1alpha1.ReasonRecordsLeft, action: "Delete", note: what}
+	if len(names) > 0 {
+		e.part = partOf(partRecords, names...)
+	}
+	s.events = append(s.events, e)
 }
 
 // retain leaves the records, and says in the registry record that the domain may be claimed anew.
@@ -142,7 +147,8 @@ func (r *Reconciler) retain(ctx context.Context, s *scope) (done bool, err error
 
 // unreleased tells that the registry record is as it was.
 func (s *scope) unreleased(why string) {
-	s.left(fmt.Sprintf("%s still claims the domain: %s; to have it claimed anew, remove it, or add \"; state=released\"", records.ClaimSlot(s.md.Spec.Domain).Key, why))
+	key := records.ClaimSlot(s.md.Spec.Domain).Key
+	s.left(fmt.Sprintf("%s still claims the domain: %s; to have it claimed anew, remove it, or add \"; state=released\"", key, why), key.String())
 }
 
 // freeLedger lets the ledger go with its namespace, or when somebody deletes it.
@@ -256,7 +262,7 @@ func (r *Reconciler) close(ctx context.Context, s *scope) (done bool, err error)
 	switch {
 	case !claimed() || !s.claim.held:
 	case s.abandoned():
-		s.left(fmt.Sprintf("%s; this stays published, remove it by hand: %s", s.provider.verdict.message, slot.Key))
+		s.left(fmt.Sprintf("%s; this stays published, remove it by hand: %s", s.provider.verdict.message, slot.Key), slot.String())
 	default:
 		return false, nil
 	}

@@ -79,7 +79,7 @@ func (r *Reconciler) decideDKIM(ctx context.Context, s *scope) error {
 		restored = nil // that is where they are kept
 	}
 	for _, selector := range restored {
-		s.events = append(s.events, event{reason: "KeyRestored", action: "RestoreKey", note: fmt.Sprintf("the private key of %s was taken back from the signer's Secret", selector)})
+		s.events = append(s.events, event{reason: "KeyRestored", action: "RestoreKey", part: partOf(partKeys, selector), note: fmt.Sprintf("the private key of %s was taken back from the signer's Secret", selector)})
 	}
 	before := s.book.Keyring
 	ring := r.advance(ctx, s, s.dkim.policy)
@@ -107,14 +107,7 @@ func (r *Reconciler) advance(ctx context.Context, s *scope, policy keys.Policy) 
 	out := keys.Advance(s.book.Keyring, policy, evidence, r.Clock.Now())
 	s.book.Keyring, s.dkim.ring, s.dkim.ignored = out.Ring, out.Ring, out.Ignored
 	for _, t := range out.Transitions {
-		note := fmt.Sprintf("DKIM key %s is %s", t.Selector, strings.ToLower(string(t.To)))
-		switch t.To {
-		case keys.Active:
-			note += fmt.Sprintf(": new mail should carry s=%s in its DKIM-Signature", t.Selector)
-		case keys.Retired:
-			note += fmt.Sprintf(": if new mail still carries s=%s, reload the signer within %s: then the key's file leaves its Secret, and %s later its record is revoked", t.Selector, s.dkim.policy.Retention/2, s.dkim.policy.Retention)
-		}
-		s.events = append(s.events, event{reason: "Key" + string(t.To), action: "RotateKey", note: note})
+		s.steps = append(s.steps, keyStep{t.Selector, out.Ring[out.Ring.Find(t.Selector)].Name, t.To})
 	}
 	if s.blocked[v1alpha1.ConditionDKIMReady] == s.dkim.waits {
 		delete(s.blocked, v1alpha1.ConditionDKIMReady) // what was waited for before
@@ -300,10 +293,10 @@ func (r *Reconciler) makeKeys(ctx context.Context, s *scope) error {
 		for i, spec := range due {
 			s.book.privates[selectors[i]] = pairs[i].Private
 			s.book.Keyring = append(s.book.Keyring, keys.Key{Name: spec.Name, Selector: selectors[i], Algorithm: spec.Algorithm, Bits: spec.Bits, Record: pairs[i].Record, Created: s.now})
-			s.events = append(s.events, event{reason: v1alpha1.ReasonKeyGenerated, action: "RotateKey", note: fmt.Sprintf("DKIM key %s was made for %s", selectors[i], spec.Name)})
+			s.steps = append(s.steps, keyStep{selectors[i], spec.Name, keys.Generated})
 			for _, k := range s.book.Keyring {
 				if k.Name == spec.Name && slices.Contains(s.dkim.policy.Lost, k.Selector) {
-					s.events = append(s.events, event{warning: true, reason: v1alpha1.ReasonKeyReplaced, action: "RotateKey", note: fmt.Sprintf("the private key of %s was lost, and not restored in time: %s takes its place", k.Selector, selectors[i])})
+					s.events = append(s.events, event{warning: true, reason: v1alpha1.ReasonKeyReplaced, action: "RotateKey", part: partOf(partKeys, k.Selector), note: fmt.Sprintf("the private key of %s was lost, and not restored in time: %s takes its place", k.Selector, selectors[i])})
 				}
 			}
 		}

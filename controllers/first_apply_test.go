@@ -9,13 +9,18 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	eventsv1 "k8s.io/api/events/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
 	"github.com/maildomain/maildomain-operator/keys"
 	"github.com/maildomain/maildomain-operator/mailauth/mtasts"
+	"github.com/maildomain/maildomain-operator/test/envtest"
 )
 
 // From apply to proven records, and then silence: a second pass over an unchanged world writes
@@ -45,18 +50,7 @@ func TestFirstApply(t *testing.T) {
 // cluster. With p=none, which waits for nothing, it is one less.
 func TestWritesOfAFirstApply(t *testing.T) {
 	w := newWorld(t)
-	w.r.Poll = time.Minute // so that passes come when the keys want them
-	s := spec()
-	s.MTASTS = nil
-	w.apply("example-com", s)
-	for range 5 {
-		result, err := w.r.Reconcile(t.Context(), ctrl.Request{NamespacedName: types.NamespacedName{Namespace: w.namespace, Name: "example-com"}})
-		w.must(err)
-		if isReady(w.get("example-com")) {
-			break
-		}
-		w.forward(result.RequeueAfter) // another pass in between may find news for status
-	}
+	w.applyOnce()
 	want := []string{
 		"patch *v1alpha1.MailDomain example-com",          // the finalizer, before anything is written
 		"create *v1.Secret example-com-maildomain-ledger", // the intent of the claim
@@ -73,6 +67,100 @@ func TestWritesOfAFirstApply(t *testing.T) {
 	got := slices.DeleteFunc(slices.Clone(w.effects), func(effect string) bool { return strings.HasPrefix(effect, "DNS ") })
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// What a first apply tells: each Event is a write to the API server too. They are read there, as client-go takes some for ones
+// that come again.
+func TestEventsOfAFirstApply(t *testing.T) {
+	w := newWorld(t)
+	stored := w.storeEvents()
+	w.applyOnce()
+	selectors := w.get("example-com").Status.DKIM.ActiveSelectors
+	if len(selectors) != 2 {
+		t.Fatalf("active: %v", selectors)
+	}
+	a, b := selectors[0], selectors[1]
+	want := []string{
+		fmt.Sprintf("Normal Create TXT _maildomain.example.com, TXT example.com, TXT %s._domainkey.example.com, TXT %s._domainkey.example.com, TXT _dmarc.example.com, TXT _smtp._tls.example.com", a, b),
+		fmt.Sprintf("Normal KeyActive DKIM keys %s (rsa) and %s (ed25519) are active: new mail should carry s=%[1]s or s=%[2]s in its DKIM-Signature", a, b),
+		fmt.Sprintf("Normal KeyPublished DKIM keys %s (rsa) and %s (ed25519) are published", a, b),
+		`Normal Replace TXT _dmarc.example.com v=DMARC1; p=reject; rua=mailto:dmarc@example.com; before it was "v=DMARC1; p=none; rua=mailto:dmarc@example.com"`,
+		"Normal Verified DKIMReady: every key signs, and its record is served; DMARCReady: the record is served; Ready: everything that spec asks for is published and proven",
+	}
+	if diff := cmp.Diff(want, stored(len(want))); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// What two records said before is told of both, where one pass has replaced them, see event.part.
+func TestEventsOfReplacedRecords(t *testing.T) {
+	w := newWorld(t)
+	s := spec()
+	s.MTASTS, s.DKIM, s.DMARC = nil, nil, nil
+	w.apply("example-com", s)
+	w.until("example-com", "ready", isReady)
+	stored := w.storeEvents()
+	w.edit("example-com", func(md *v1alpha1.MailDomain) {
+		md.Spec.SPF.All, md.Spec.TLSRPT.RUA = v1alpha1.SPFSoftFail, []string{"mailto:other@example.com"}
+	})
+	w.until("example-com", "ready", func(md *v1alpha1.MailDomain) bool {
+		return isReady(md) && slices.Contains(w.dns.TXT("_smtp._tls.example.com"), "v=TLSRPTv1; rua=mailto:other@example.com")
+	})
+	want := []string{
+		`Normal Replace TXT _smtp._tls.example.com v=TLSRPTv1; rua=mailto:other@example.com; before it was "v=TLSRPTv1; rua=mailto:tls@example.com"`,
+		`Normal Replace TXT example.com v=spf1 ip4:192.0.2.0/24 mx include:smarter.se ~all; before it was "v=spf1 ip4:192.0.2.0/24 mx include:smarter.se -all"`,
+	}
+	if diff := cmp.Diff(want, stored(len(want))); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// applyOnce has a domain without MTA-STS become ready in as few passes as that takes.
+func (w *world) applyOnce() {
+	w.t.Helper()
+	w.r.Poll = time.Minute // so that passes come when the keys want them
+	s := spec()
+	s.MTASTS = nil
+	w.apply("example-com", s)
+	for range 5 {
+		result, err := w.r.Reconcile(w.t.Context(), ctrl.Request{NamespacedName: types.NamespacedName{Namespace: w.namespace, Name: "example-com"}})
+		w.must(err)
+		if isReady(w.get("example-com")) {
+			return
+		}
+		w.forward(result.RequeueAfter) // another pass in between may find news for status
+	}
+	w.t.Fatalf("not ready:\n%s", describe(w.get("example-com")))
+}
+
+// storeEvents has Events sent as the manager sends them, and returns what waits for n of them in the API server and gives them in
+// the order of their texts.
+func (w *world) storeEvents() func(n int) []string {
+	w.t.Helper()
+	api, err := kubernetes.NewForConfig(envtest.Config(w.t))
+	w.must(err)
+	broadcaster := events.NewBroadcaster(&events.EventSinkImpl{Interface: api.EventsV1()})
+	w.must(broadcaster.StartRecordingToSinkWithContext(w.t.Context()))
+	w.t.Cleanup(broadcaster.Shutdown)
+	w.r.Events = broadcaster.NewRecorder(w.api.Scheme(), "maildomain-operator")
+	return func(n int) []string {
+		w.t.Helper()
+		for deadline := time.Now().Add(hangs); ; time.Sleep(20 * time.Millisecond) {
+			var list eventsv1.EventList
+			w.must(w.api.List(w.t.Context(), &list, client.InNamespace(w.namespace)))
+			var texts []string
+			for _, e := range list.Items {
+				if e.Series != nil {
+					w.t.Errorf("%s %s is counted, so what it says the second time is lost", e.Reason, e.Note)
+				}
+				texts = append(texts, fmt.Sprintf("%s %s %s", e.Type, e.Reason, e.Note))
+			}
+			if len(texts) >= n || w.t.Failed() || time.Now().After(deadline) {
+				slices.Sort(texts)
+				return texts
+			}
+		}
 	}
 }
 

@@ -97,7 +97,7 @@ func (s *scope) giveUp(purpose v1alpha1.RecordPurpose, why string) {
 		return
 	}
 	s.book.Forget(string(purpose))
-	s.left(fmt.Sprintf("%s, so these records stay published and are no longer the operator's: %s", why, names(entries)))
+	s.left(fmt.Sprintf("%s, so these records stay published and are no longer the operator's: %s", why, names(entries)), string(purpose))
 }
 
 // serviceTargets is where the operator's mta-sts Service is reached: what the installation's

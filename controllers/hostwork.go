@@ -236,7 +236,11 @@ func (r *Reconciler) settleHost(ctx context.Context, s *scope, j *hostJob, d dns
 		s.book.Settle(j.apex, key, string(v1alpha1.PurposeMTASTSAddress), d.Ours[key.Type]...)
 	}
 	for _, change := range d.Changes {
-		s.events = append(s.events, changedHost(d.Verb, change))
+		verb := d.Verb
+		if obstacle {
+			verb = dnsprovider.Remove
+		}
+		s.wrote(verb, change, strings.Join(change.Add, ", "))
 		if len(change.Add) > 0 {
 			r.noteWritten(s, hostSlot(change.Seen.Key))
 		}
@@ -255,17 +259,6 @@ func (r *Reconciler) settleHost(ctx context.Context, s *scope, j *hostJob, d dns
 // stillServed reports whether the name servers show an address that the ledger has.
 func (s *scope) stillServed(j *hostJob) bool {
 	return slices.ContainsFunc(s.hostEntries(j.name, j.apex), func(e ledger.Entry) bool { return slices.Contains(j.seen.values(), e.Type+" "+e.Value) })
-}
-
-func changedHost(verb dnsprovider.Verb, change dnsprovider.Change) event {
-	if verb == dnsprovider.Conflict {
-		verb = dnsprovider.Remove
-	}
-	note := strings.TrimSpace(fmt.Sprintf("%s %s", change.Seen.Key, strings.Join(change.Add, ", ")))
-	for _, removed := range change.Remove {
-		note += fmt.Sprintf("; before it was %q", removed.Value)
-	}
-	return event{reason: string(verb), action: "WriteRecord", note: note}
 }
 
 // obstructed says what stands in the way of the wish.

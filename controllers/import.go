@@ -97,7 +97,7 @@ func (r *Reconciler) takeUp(ctx context.Context, s *scope, key v1alpha1.DKIMKey,
 	s.book.Keyring = append(s.book.Keyring, keys.Key{
 		Name: key.Name, Selector: from.Selector, Algorithm: private.Algorithm, Bits: private.Bits, Record: record, Imported: true, Created: s.now,
 	})
-	s.events = append(s.events, event{reason: v1alpha1.ReasonKeyImported, action: "ImportKey", note: fmt.Sprintf("the private key of %s was copied from Secret %s, key %s, which is no longer needed for it", from.Selector, from.SecretName, from.Key)})
+	s.events = append(s.events, event{reason: v1alpha1.ReasonKeyImported, action: "ImportKey", part: partOf(partKeys, from.Selector), note: fmt.Sprintf("the private key of %s was copied from Secret %s, key %s, which is no longer needed for it", from.Selector, from.SecretName, from.Key)})
 	return verdict{}
 }
 

@@ -423,7 +423,7 @@ func TestEveryNameServerHasASay(t *testing.T) {
 	w.passes(60)
 	state("waiting for "+second.Addr()+" to serve 001-20261123b, 1 of 2 servers have it", "001-20261123b Published")
 	policy(relaxed)
-	if !w.told("Normal KeyGenerated") {
+	if !w.told("Normal KeyPublished") {
 		t.Error("nobody was told of the key")
 	}
 	second.Thaw()
@@ -547,8 +547,8 @@ func TestAnnotations(t *testing.T) {
 		notes += <-w.events.Events + "\n"
 	}
 	for _, note := range []string{
-		fmt.Sprintf("Normal KeyActive DKIM key %s is active: new mail should carry s=%[1]s", second),
-		fmt.Sprintf("Normal KeyRetired DKIM key %s is retired: if new mail still carries s=%[1]s, reload the signer within 84h0m0s: then the key's file leaves its Secret, and 168h0m0s later its record is revoked", first.Selector),
+		fmt.Sprintf("Normal KeyActive DKIM key %s (ed25519) is active: new mail should carry s=%[1]s", second),
+		fmt.Sprintf("Normal KeyRetired DKIM key %s (ed25519) is retired: if new mail still carries s=%[1]s, reload the signer within 84h0m0s: then the key's file leaves its Secret, and 168h0m0s later its record is revoked", first.Selector),
 	} {
 		if !strings.Contains(notes, note) {
 			t.Errorf("no Event says %q", note)

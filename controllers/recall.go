@@ -51,7 +51,7 @@ func (r *Reconciler) recall(ctx context.Context, s *scope) verdict {
 			i = len(s.book.Keyring) - 1
 		}
 		s.book.Keyring.Recall(i, active, s.now)
-		s.events = append(s.events, event{warning: true, reason: v1alpha1.ReasonKeyRecalled, action: "RestoreKey", note: fmt.Sprintf("the key of %s is in Secret %s and served, and the ledger did not know that: it is older than the world, and takes the key back", selector, signer.name)})
+		s.events = append(s.events, event{warning: true, reason: v1alpha1.ReasonKeyRecalled, action: "RestoreKey", part: partOf(partKeys, selector), note: fmt.Sprintf("the key of %s is in Secret %s and served, and the ledger did not know that: it is older than the world, and takes the key back", selector, signer.name)})
 	}
 	return verdict{}
 }

@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/tools/reference"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -319,11 +320,11 @@ func (r *Reconciler) report(ctx context.Context, s *scope, next v1alpha1.MailDom
 			return client.IgnoreNotFound(fmt.Errorf("writing status: %w", err))
 		}
 	}
-	r.tell(s.md, append(s.events, changes(s.md.Status, next)...))
+	r.tell(s.md, append(s.told(), changes(s.md.Status, next)...))
 	return nil
 }
 
-// patch: one that comes again within minutes is counted.
+// patch: one that comes again within six minutes is counted.
 // +kubebuilder:rbac:roleName=maildomain-domains,groups=events.k8s.io,resources=events,verbs=create;patch
 
 // tell sends Events about an object.
@@ -333,6 +334,10 @@ func (r *Reconciler) tell(about runtime.Object, events []event) {
 		if e.warning {
 			kind = "Warning"
 		}
-		r.Events.Eventf(about, nil, kind, e.reason, e.action, "%s", cutTo(e.note, maxNote))
+		part := about
+		if ref, err := reference.GetPartialReference(r.Client.Scheme(), about, e.part); err == nil {
+			part = ref // else the recorder has the same error, and logs it
+		}
+		r.Events.Eventf(part, nil, kind, e.reason, e.action, "%s", cutTo(e.note, maxNote))
 	}
 }

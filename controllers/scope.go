@@ -37,6 +37,8 @@ type scope struct {
 	wishes  []wish
 	facts   []fact             // one for each record
 	blocked map[string]verdict // why a section's condition is not True, by condition type
+	made    []made             // records, to be told of, as the next two
+	steps   []keyStep
 	events  []event
 	// findings are what lint says of the records that are served.
 	findings   []v1alpha1.Finding
@@ -126,14 +128,6 @@ type fact struct {
 	verdict verdict
 	vantage v1alpha1.Vantage
 	plan    []v1alpha1.PlannedChange
-}
-
-// event is something that happened and that a person may want to hear of.
-type event struct {
-	warning bool
-	reason  string
-	action  string
-	note    string
 }
 
 type claimState struct {

@@ -180,7 +180,7 @@ func (r *Reconciler) writeSigner(ctx context.Context, s *scope) error {
 			return err
 		}
 		if before := s.book.SignerInUse(); before != "" && before != wanted.name {
-			s.events = append(s.events, event{warning: true, reason: "SignerSecretRenamed", action: "WriteSecret", note: fmt.Sprintf(
+			s.events = append(s.events, event{warning: true, reason: "SignerSecretRenamed", action: "WriteSecret", part: partOf(partSecrets, wanted.name), note: fmt.Sprintf(
 				"the signer's Secret is now %s: have the signer mount it; %s is kept up to date for %s, and then given up", wanted.name, before, s.dkim.policy.Retention/2)})
 		}
 		s.book.UseSigner(wanted.name, s.now)
@@ -232,14 +232,14 @@ func (r *Reconciler) leaveSigner(ctx context.Context, s *scope, known ledger.Sig
 			return err
 		}
 		s.book.ForgetSigner(known.Name)
-		s.events = append(s.events, event{reason: v1alpha1.ReasonSignerSecretLeft, action: "WriteSecret", note: fmt.Sprintf("the domain's part of Secret %s is removed: the signer's Secret is %s", old.name, s.book.SignerInUse())})
+		s.events = append(s.events, event{reason: v1alpha1.ReasonSignerSecretLeft, action: "WriteSecret", part: partOf(partSecrets, old.name), note: fmt.Sprintf("the domain's part of Secret %s is removed: the signer's Secret is %s", old.name, s.book.SignerInUse())})
 		return nil
 	}
 	if err := r.deleteSigner(ctx, old); err != nil {
 		return err
 	}
 	s.book.ForgetSigner(known.Name)
-	s.events = append(s.events, event{reason: "SignerSecretDeleted", action: "DeleteSecret", note: fmt.Sprintf("Secret %s is deleted: the signer's Secret is %s", old.name, s.book.SignerInUse())})
+	s.events = append(s.events, event{reason: "SignerSecretDeleted", action: "DeleteSecret", part: partOf(partSecrets, old.name), note: fmt.Sprintf("Secret %s is deleted: the signer's Secret is %s", old.name, s.book.SignerInUse())})
 	return nil
 }
 
@@ -257,7 +257,7 @@ func (r *Reconciler) dropSigners(ctx context.Context, s *scope) error {
 			if err := drop(ctx, one); err != nil {
 				return err
 			}
-			s.events = append(s.events, event{reason: "SignerSecretDeleted", action: "DeleteSecret", note: fmt.Sprintf("Secret %s is deleted, or the domain's part of it: the domain has no keys any more", one.name)})
+			s.events = append(s.events, event{reason: "SignerSecretDeleted", action: "DeleteSecret", part: partOf(partSecrets, one.name), note: fmt.Sprintf("Secret %s is deleted, or the domain's part of it: the domain has no keys any more", one.name)})
 		}
 		s.book.ForgetSigner(one.name)
 	}

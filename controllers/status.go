@@ -401,19 +401,3 @@ func latest(a, b time.Time) time.Time {
 	}
 	return b
 }
-
-// changes are the events of what is different: one for each condition that moved.
-func changes(old, next v1alpha1.MailDomainStatus) []event {
-	var list []event
-	for _, c := range next.Conditions {
-		if c.Type == v1alpha1.ConditionReconciling || c.Type == v1alpha1.ConditionStalled {
-			continue
-		}
-		before := meta.FindStatusCondition(old.Conditions, c.Type)
-		if before != nil && before.Status == c.Status && before.Reason == c.Reason {
-			continue
-		}
-		list = append(list, event{warning: c.Status != metav1.ConditionTrue && !progresses(c.Reason) && c.Reason != v1alpha1.ReasonSectionsNotReady, reason: c.Reason, action: "Verify", note: c.Type + ": " + c.Message})
-	}
-	return list
-}

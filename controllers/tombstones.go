@@ -58,7 +58,7 @@ func (r Tombstones) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resul
 		return ctrl.Result{}, err
 	}
 	done, err := r.finish(ctx, s)
-	r.tell(secret, s.events)
+	r.tell(secret, s.told())
 	if done || err != nil {
 		return ctrl.Result{}, err
 	}

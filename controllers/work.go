@@ -360,17 +360,8 @@ func (r *Reconciler) settle(ctx context.Context, s *scope, j *job, seen dnsprovi
 			r.noteWritten(s, j.slot)
 		}
 		r.shown(ctx, s, j)
-		s.events = append(s.events, j.written())
+		s.wrote(j.decision.Verb, j.decision.Change, j.value)
 	}
-}
-
-// written tells of a change. What it took the place of is gone from DNS, so it is told too.
-func (j *job) written() event {
-	note := strings.TrimSpace(fmt.Sprintf("%s %s", j.slot.Key, j.value))
-	for _, removed := range j.decision.Change.Remove {
-		note += fmt.Sprintf("; before it was %q", removed.Value)
-	}
-	return event{reason: string(j.decision.Verb), action: "WriteRecord", note: note}
 }
 
 // shown says how far the wish has come out of the provider.

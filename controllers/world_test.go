@@ -165,7 +165,7 @@ func (w *world) restart() {
 		},
 	})
 	w.r = &Reconciler{
-		Client: counting, Reader: w.api, Clock: w.clock, Events: recorder{w.events, w},
+		Client: counting, Reader: w.api, Clock: w.clock, Events: &recorder{FakeRecorder: w.events, w: w},
 		Resolver:  resolver,
 		Prober:    probe.NewProber(probe.Options{Resolver: resolver, Port: w.dns.AddrPort().Port(), Timeout: 10 * time.Second, AllowPrivate: loopback}),
 		Fetcher:   &probe.PolicyFetcher{Resolver: resolver, Roots: w.roots, Port: w.fetchPort, Timeout: 10 * time.Second, AllowPrivate: loopback},

@@ -62,6 +62,14 @@ func TestReasonsAreListedAndDocumented(t *testing.T) {
 	}
 }
 
+const aboutEvents = `Each Event is a write to the API server, so what goes well is told in few: the records that a pass made, the keys that came as
+far as each other, and the conditions that are True for the same reason are one Event each, and of the steps of a key up to
+` + "`KeyActive`" + ` that come at once the last is told. What goes wrong has an Event of its own (type ` + "`Warning`" + `), and so has a record that was
+replaced or removed, with what stood there before. How a condition begins is in status, and told only if it is wrong, or if
+` + "`Ready`" + ` is True at once. ` + "`regarding.fieldPath`" + ` has what of the object an Event is about, as ` + "`status.records{TXT example.com}`" + `.
+
+`
+
 // docs/conditions.md says of every condition, reason and Event what its constant says.
 func TestConditionsPage(t *testing.T) {
 	var b strings.Builder
@@ -70,13 +78,13 @@ func TestConditionsPage(t *testing.T) {
 		"writes this page from the constants of api/v1alpha1/conditions.go.\n\n" +
 		"    kubectl get maildomain example-com -o jsonpath='{range .status.conditions[*]}{.type}={.status} {.reason}: {.message}{\"\\n\"}{end}'\n" +
 		"    kubectl wait --for=condition=Ready --timeout=10m maildomain/example-com\n")
-	table := func(title, head string, rows []documented) {
-		fmt.Fprintf(&b, "\n## %s\n\n| %s | meaning |\n|---|---|\n", title, head)
+	table := func(title, prose, head string, rows []documented) {
+		fmt.Fprintf(&b, "\n## %s\n\n%s| %s | meaning |\n|---|---|\n", title, prose, head)
 		for _, c := range rows {
 			fmt.Fprintf(&b, "| `%s` | %s |\n", c.value, strings.ReplaceAll(c.meaning, "<", "\\<"))
 		}
 	}
-	table("Conditions", "type", constants(t, "Condition"))
+	table("Conditions", "", "type", constants(t, "Condition"))
 	var reasons, events []documented
 	for _, c := range constants(t, "Reason") {
 		if meaning, isEvent := strings.CutPrefix(c.meaning, "Event: "); isEvent {
@@ -86,8 +94,8 @@ func TestConditionsPage(t *testing.T) {
 		}
 		reasons = append(reasons, c)
 	}
-	table("Reasons", "reason, of conditions, of records and of Events about them", reasons)
-	table("Events", "reason, of Events alone", events)
+	table("Reasons", "", "reason, of conditions, of records and of Events about them", reasons)
+	table("Events", aboutEvents, "reason, of Events alone", events)
 	if *update {
 		if err := os.WriteFile(conditionsPage, []byte(b.String()), 0o644); err != nil {
 			t.Fatal(err)

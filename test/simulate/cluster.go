@@ -15,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -45,6 +46,17 @@ const cacheLag = 2 * time.Second
 func newCluster(w *World) *cluster {
 	return &cluster{w: w, objects: map[string]client.Object{}, before: map[string]older{}, holders: holders{}}
 }
+
+// scheme has the types of objects that Events are about.
+var scheme = func() *runtime.Scheme {
+	s := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, v1alpha1.AddToScheme} {
+		if err := add(s); err != nil {
+			panic(err)
+		}
+	}
+	return s
+}()
 
 func at(kind string, key types.NamespacedName) string { return kind + " " + key.String() }
 
@@ -272,6 +284,9 @@ type api struct {
 	*cluster
 	cached bool
 }
+
+// Scheme implements client.Client.
+func (a api) Scheme() *runtime.Scheme { return scheme }
 
 // Get implements client.Client.
 func (a api) Get(_ context.Context, key client.ObjectKey, o client.Object, _ ...client.GetOption) error {

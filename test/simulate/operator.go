@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -24,13 +25,13 @@ type operator struct {
 	next   time.Time     // of the next pass; zero: none is planned
 	missed bool          // a pass was due during another
 	down   bool
-	life   int // counts the processes
-	fails  int // in a row
-	reason map[string]int
+	life   int               // counts the processes
+	fails  int               // in a row
+	told   map[string]string // the notes of the pass, by what client-go tells Events apart by
 }
 
 func newOperator(w *World) *operator {
-	o := &operator{w: w, reason: map[string]int{}}
+	o := &operator{w: w}
 	o.start()
 	return o
 }
@@ -103,6 +104,7 @@ func (o *operator) pass() {
 	} else if w.Counts.Passes > maxPasses {
 		w.violated("the operator makes %d passes: it never rests", w.Counts.Passes)
 	}
+	o.told = map[string]string{}
 	result, err := o.r.Reconcile(context.Background(), ctrl.Request{NamespacedName: types.NamespacedName{Namespace: namespace, Name: object}})
 	if err != nil {
 		o.fails++
@@ -196,16 +198,20 @@ func (c operatorClock) Since(t time.Time) time.Duration { return c.Now().Sub(t) 
 type recorder struct{ w *World }
 
 // Eventf implements events.EventRecorder.
-func (r recorder) Eventf(_, _ runtime.Object, kind, reason, _, note string, args ...any) {
+func (r recorder) Eventf(about, _ runtime.Object, kind, reason, action, note string, args ...any) {
 	if !slices.Contains(v1alpha1.Reasons(), reason) {
 		r.w.violated("the Event's reason %s is not on the list", reason)
 	}
-	r.w.operator.reason[reason]++
+	same, text := fmt.Sprint(kind, reason, action, about.(*corev1.ObjectReference)), fmt.Sprintf(note, args...)
+	if before, there := r.w.operator.told[same]; there && before != text {
+		r.w.violated("an Event %s is lost, as client-go takes it for one that comes again: %s, after %s", reason, text, before)
+	}
+	r.w.operator.told[same] = text
 	switch reason {
 	case "KeyRetired":
 		r.w.Counts.Rotations++
 	}
 	if r.w.trace.on {
-		r.w.tell("event", "%s %s: %s", kind, reason, fmt.Sprintf(note, args...))
+		r.w.tell("event", "%s %s: %s", kind, reason, text)
 	}
 }

@@ -144,7 +144,8 @@ bench: ## Run the benchmarks; docs/benchmarks.md has figures (BENCH=BenchmarkPar
 	go test -run '^$$' -bench '$(BENCH)' -benchmem ./mailauth/... ./mtastsserver/... ./metrics ./keys
 	go test -run '^$$' -bench '$(BENCH)' ./test/serving
 
-# N domains (1000), in one zone or each in its own (ZONES=each), with keys from a stock or not (STOCK=false).
+# N domains (1000), in one zone or each in its own (ZONES=each), at a name server or at a fake of an API (PROVIDER=cloudflare, route53),
+# with keys from a stock or not (STOCK=false).
 N     ?= 1000
 ZONES ?= one
 PROVIDER ?= rfc2136

@@ -144,14 +144,16 @@ bench: ## Run the benchmarks; docs/benchmarks.md has figures (BENCH=BenchmarkPar
 	go test -run '^$$' -bench '$(BENCH)' -benchmem ./mailauth/... ./mtastsserver/... ./metrics ./keys
 	go test -run '^$$' -bench '$(BENCH)' ./test/serving
 
-# N domains (1000), in one zone or each in its own (ZONES=each), with keys from a stock or not (STOCK=false).
+# N domains (1000), in one zone or each in its own (ZONES=each), at a name server or at a fake of an API (PROVIDER=cloudflare, route53),
+# with keys from a stock or not (STOCK=false).
 N     ?= 1000
 ZONES ?= one
+PROVIDER ?= rfc2136
 STOCK ?= true
 .PHONY: bench-scale
-bench-scale: ## Measure N domains (1000) from nothing to Ready on a real control plane (ZONES=each, STOCK=false, ARGS='-json FILE -ranges FILE')
+bench-scale: ## Measure N domains (1000) from nothing to Ready on a real control plane (ZONES=each, PROVIDER=route53, STOCK=false, ARGS='-json FILE -ranges FILE')
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -tags scale -o bin/maildomain-scale .
-	@$(WITH_CONTROLPLANE) go build -buildvcs=false -o bin/scale ./test/scale; exec bin/scale -n $(N) -zones $(ZONES) -stock=$(STOCK) $(ARGS)
+	@$(WITH_CONTROLPLANE) go build -buildvcs=false -o bin/scale ./test/scale; exec bin/scale -n $(N) -zones $(ZONES) -provider $(PROVIDER) -stock=$(STOCK) $(ARGS)
 
 SOAK_FOR ?= 20m
 .PHONY: soak

@@ -49,6 +49,7 @@ type account struct {
 	pace      *dnsprovider.Pace           // nil: none
 	transport http.RoundTripper           // of all its zones; nil before the first
 	role      dnsprovider.RoleSession     // of all its zones, where the spec names a role
+	hosted    dnsprovider.HostedZones     // of Route 53
 	zones     map[string]dnsprovider.Zone // by apex and how it is reached
 }
 
@@ -98,7 +99,7 @@ func (a *Accounts) zone(spec *v1alpha1.DNSProviderSpec, secrets []string, apex s
 	key := sha256.Sum256(who) // and not the credentials themselves
 	known, ok := a.accounts[key]
 	if !ok {
-		known = &account{pace: a.pace(spec), zones: map[string]dnsprovider.Zone{}}
+		known = &account{pace: a.pace(spec), hosted: dnsprovider.HostedZones{Now: a.Clock.Now}, zones: map[string]dnsprovider.Zone{}}
 		a.accounts[key] = known
 	}
 	known.used = now
@@ -110,6 +111,7 @@ func (a *Accounts) zone(spec *v1alpha1.DNSProviderSpec, secrets []string, apex s
 		spec: spec, secrets: secrets, zone: apex, timeout: a.Timeout, begin: a.Lease.Begin, dial: dial,
 		wrap:    func(next http.RoundTripper) http.RoundTripper { return a.wrap(known, spec.Type(), next) },
 		session: &known.role,
+		hosted:  &known.hosted,
 		wrapSTS: func(next http.RoundTripper) http.RoundTripper { return a.counted(callsSTS, next) },
 	})
 	if err != nil {

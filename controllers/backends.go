@@ -36,6 +36,7 @@ type opening struct {
 
 	session *dnsprovider.RoleSession                  // of a role at AWS
 	wrapSTS func(http.RoundTripper) http.RoundTripper // for the calls that assume it
+	hosted  *dnsprovider.HostedZones                  // of the account at AWS
 }
 
 var backends = map[v1alpha1.ProviderType]backend{
@@ -115,6 +116,7 @@ func openRoute53(o opening) (dnsprovider.Zone, error) {
 		RoleARN:    o.spec.Route53.RoleARN,
 		ExternalID: o.spec.Route53.ExternalID,
 		Session:    o.session,
+		Hosted:     o.hosted,
 		Timeout:    o.timeout,
 		Dial:       o.dial,
 		Wrap:       o.wrap,

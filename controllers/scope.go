@@ -44,6 +44,7 @@ type scope struct {
 	findings   []v1alpha1.Finding
 	compliance complianceState
 	recheck    time.Duration // when to look again; 0: at the next resync
+	notBefore  time.Duration // see heldBack
 
 	ending *ending // nil: the MailDomain is to be made true
 }
@@ -98,11 +99,21 @@ func (s *scope) forget(name string) {
 	maps.DeleteFunc(s.sights, func(question asked, _ sight) bool { return question.name == name })
 }
 
-// again asks for another pass after d, unless an earlier one was asked for.
+const longestHold = 10 * time.Minute
+
+// again asks for another pass after d, unless an earlier one was asked for, and not before the provider can be asked again.
 func (s *scope) again(d time.Duration) {
-	if d > 0 && (s.recheck == 0 || d < s.recheck) {
+	if d = max(d, s.notBefore); d > 0 && (s.recheck == 0 || d < s.recheck) {
 		s.recheck = d
 	}
+}
+
+// heldBack has the next pass come when the provider can be asked again: one that comes sooner has nothing to do, and there
+// may be thousands. What a user changes brings a pass nevertheless, and for what has nothing to do with the provider there is one
+// after longestHold at the latest.
+func (s *scope) heldBack(d time.Duration) {
+	s.notBefore = max(s.notBefore, min(d, longestHold))
+	s.recheck = max(s.recheck, s.notBefore)
 }
 
 // wish is what should stand at a slot; value "" is nothing of ours.

@@ -390,7 +390,7 @@ func (s *scope) providerFailed(err error) verdict {
 		s.block(v1alpha1.ConditionProviderReady, why)
 	}
 	if e, ok := errors.AsType[*dnsprovider.Error](err); ok && e.Kind == dnsprovider.RateLimited {
-		s.again(e.RetryAfter)
+		s.heldBack(e.RetryAfter)
 	}
 	return why
 }

@@ -8,17 +8,21 @@ import (
 )
 
 // Coalesce returns a Zone whose concurrent calls go to the provider together. What is wanted
-// within the linger, or while a call is under way, goes out as the next one; so one zone has at
-// most one read and one write under way, whoever asks.
+// within the linger, while a call is under way, or while a Pace lets none be made, goes out as the
+// next one; so one zone has at most one read and one write under way, whoever asks.
 //
 // A caller whose context ends gets an error at once, and what others wanted goes on: a call for
 // several is bounded by the time-out of the Zone below, not by the context of one of them.
 func Coalesce(zone Zone, linger time.Duration) Zone {
 	most := max(zone.Capabilities().MaxChanges, 1)
+	free := func(context.Context) {}
+	if paced, ok := zone.(pacedZone); ok {
+		free = paced.pace.free
+	}
 	return &coalesced{
 		zone:   zone,
-		reads:  group[Key, Reading]{run: func(ctx context.Context, keys []Key) []Reading { return zone.Read(ctx, keys...) }, most: maxReadKeys, linger: linger},
-		writes: group[Change, error]{run: func(ctx context.Context, changes []Change) []error { return zone.Apply(ctx, changes...) }, most: most, linger: linger, key: func(c Change) Key { return c.Seen.Key }, units: units},
+		reads:  group[Key, Reading]{run: func(ctx context.Context, keys []Key) []Reading { return zone.Read(ctx, keys...) }, most: maxReadKeys, linger: linger, free: free},
+		writes: group[Change, error]{run: func(ctx context.Context, changes []Change) []error { return zone.Apply(ctx, changes...) }, most: most, linger: linger, free: free, key: func(c Change) Key { return c.Seen.Key }, units: units},
 	}
 }
 
@@ -57,7 +61,8 @@ type group[In, Out any] struct {
 	run    func(context.Context, []In) []Out
 	most   int // of one call
 	linger time.Duration
-	key    func(In) Key // no two of one key go together, or in another order; nil: any do
+	free   func(context.Context) // waits until a call can be made
+	key    func(In) Key          // no two of one key go together, or in another order; nil: any do
 	// units parts the wishes of a caller into those that go in one call, also where they are more than
 	// most; nil: each can go alone.
 	units func([]In) [][]int
@@ -131,6 +136,7 @@ func (g *group[In, Out]) leave(t *ticket[In, Out], late func(In, bool) Out) Out 
 func (g *group[In, Out]) work(ctx context.Context) {
 	for {
 		<-time.NewTimer(g.linger).C
+		g.free(ctx)
 		batch := g.take()
 		ins := make([]In, len(batch))
 		for i, t := range batch {

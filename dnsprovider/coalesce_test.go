@@ -66,6 +66,30 @@ func named(name string) Change {
 	return Change{Seen: RRset{Key: Key{name, TypeTXT}}, Add: []string{"x"}}
 }
 
+// What is wanted while the pace lets no call be made goes out together when it does, and not one by one.
+func TestCallsThatWaitForThePaceGoOutTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pace := NewPace(1, 1, time.Minute, time.Now)
+		transport := pace.Transport(&okTransport{})
+		if err := paced(t, transport); err != nil { // the burst
+			t.Fatal(err)
+		}
+		slow := &slowZone{most: 10}
+		z := Coalesce(pace.Zone(slow), linger)
+		var wg sync.WaitGroup
+		for i, name := range []string{"a", "b", "c", "d"} {
+			wg.Go(func() {
+				time.Sleep(time.Duration(i) * 200 * time.Millisecond) // far apart, and within the second
+				z.Read(t.Context(), Key{name, TypeTXT})
+			})
+		}
+		wg.Wait()
+		if diff := cmp.Diff([]string{"a b c d"}, slow.calls["read"]); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
 // What is wanted while a call is under way goes out together with the next one, each caller
 // getting its own outcome.
 func TestCallsGoOutTogether(t *testing.T) {

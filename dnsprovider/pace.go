@@ -21,12 +21,14 @@ type Pace struct {
 	mu      sync.Mutex
 	limiter *rate.Limiter
 	pausing time.Time // no call before
+	booked  time.Time // until when those who were held back are to come, one after another
 	slowed  time.Time // when the rate was last changed, while it is not the full one
 }
 
 // NewPace allows so many calls a second, with a burst of so many at once after a rest. A call that
 // would have to wait longer than patience is not made: its error is of kind RateLimited and says
-// when to come back.
+// when to come back, to each caller another time, so that they do not all come at once and most of
+// them in vain.
 func NewPace(perSecond float64, burst int, patience time.Duration, now func() time.Time) *Pace {
 	return &Pace{now: now, full: rate.Limit(perSecond), patience: patience, limiter: rate.NewLimiter(rate.Limit(perSecond), burst)}
 }
@@ -38,14 +40,55 @@ const (
 	lowest = 1.0 / 16
 	// pauseUnknown is how long to wait where the provider does not say.
 	pauseUnknown = 10 * time.Second
+	// visit is how many calls who comes back makes at the least: a read, a write, and its read-back.
+	visit = 3
+	// furthest is how far off one is asked to come back; beyond, several come at once.
+	furthest = 10 * time.Minute
 )
 
 // wait returns when a call may be made. Its error is an *Error.
 func (p *Pace) wait(ctx context.Context) error {
 	delay := p.reserve()
 	if delay > p.patience {
-		return &Error{Kind: RateLimited, RetryAfter: delay, Err: errHeldBack}
+		return &Error{Kind: RateLimited, RetryAfter: p.book(delay), Err: errHeldBack}
 	}
+	return sleep(ctx, delay)
+}
+
+// free returns when a call could be made, and not later than patience says. It takes nobody's turn:
+// what is to be sent can be put together when it returns, and not before the wait.
+func (p *Pace) free(ctx context.Context) {
+	p.mu.Lock()
+	now := p.now()
+	p.recover(now)
+	r := p.limiter.ReserveN(now, 1)
+	delay := r.DelayFrom(now)
+	r.CancelAt(now)
+	pause := p.pausing.Sub(now)
+	p.mu.Unlock()
+	if pause <= p.patience {
+		_ = sleep(ctx, min(delay, p.patience)) // who has no time left finds out at the call
+	}
+}
+
+// book returns when one comes back who would have to wait for so long now: after all who were held
+// back before.
+func (p *Pace) book(delay time.Duration) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.now()
+	if soonest := now.Add(delay); p.booked.Before(soonest) {
+		p.booked = soonest
+	}
+	at := p.booked.Sub(now)
+	if at < furthest {
+		p.booked = p.booked.Add(time.Duration(visit / float64(p.limiter.Limit()) * float64(time.Second)))
+	}
+	return at
+}
+
+// sleep waits for the time, or for the end of ctx; then its error is an *Error.
+func sleep(ctx context.Context, delay time.Duration) error {
 	if delay <= 0 {
 		return nil
 	}

@@ -40,6 +40,10 @@ type Route53Config struct {
 	// that the role is assumed once for all of them; nil: the zone has its own.
 	Session *RoleSession
 
+	// Hosted is shared by zones that are reached with one identity, role and endpoint, so that a search
+	// for one serves others; nil: the zone looks for itself.
+	Hosted *HostedZones
+
 	Region string // signs the requests; default us-east-1, where Route 53 is
 	// Endpoint is the URL of the API, and, for a role, of AWS STS too: with it, nothing else is called.
 	// "": AWS's own for the region.
@@ -99,6 +103,8 @@ type route53Zone struct {
 	// Route 53 refuses one (PriorRequestNotComplete).
 	turn chan struct{}
 
+	hosted *HostedZones
+
 	given bool // id is the configuration's
 	mu    sync.Mutex
 	id    string // of the hosted zone; "": not found yet
@@ -120,6 +126,7 @@ func newRoute53(cfg Route53Config) (*route53Zone, error) {
 		apex:    Canonical(cfg.Zone),
 		timeout: cmp.Or(cfg.Timeout, defaultRoute53Timeout),
 		turn:    make(chan struct{}, 1),
+		hosted:  cmp.Or(cfg.Hosted, &HostedZones{}),
 		given:   cfg.ZoneID != "",
 		id:      cfg.ZoneID,
 	}

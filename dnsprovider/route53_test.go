@@ -375,3 +375,56 @@ func TestRoute53Endpoint(t *testing.T) {
 		}
 	}
 }
+
+// What a search shows of other zones spares them theirs, and is not believed for long, nor when it was wrong.
+func TestRoute53ZonesAreFoundTogether(t *testing.T) {
+	a := startRoute53(t)
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	shared := &HostedZones{Now: func() time.Time { return now }}
+	open := func(apex string) Zone {
+		return a.open(func(cfg *Route53Config) { cfg.Zone, cfg.ZoneID, cfg.Hosted = apex, "", shared })
+	}
+	for i := range 150 { // behind zone.example
+		a.must(a.AddZone(fmt.Sprintf("ZN%03d", i), fmt.Sprintf("n%03d.zone.example", i)))
+	}
+	a.must(a.AddZone("ZSECOND", "n007.zone.example"))
+	look := func(i int) error {
+		apex := fmt.Sprintf("n%03d.zone.example", i)
+		_, err := readOne(t.Context(), open(apex), Key{"_dmarc." + apex, TypeTXT})
+		return err
+	}
+	a.read(open("zone.example"), a.txt("_dmarc"))
+	for i := range 150 {
+		if err := look(i); i == 7 {
+			wantKind(t, err, Invalid)
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	a.calls(2, 150, 0) // each answer lists 100
+
+	a.must(a.AddZone("ZNEW", "zz.zone.example"))
+	a.RemoveZone("ZN149")
+	a.must(a.AddZone("ZAGAIN", "n149.zone.example"))
+	if err := errors.Join(look(140), look(148)); err != nil { // the first of them shows the other, and what follows
+		t.Fatal(err)
+	}
+	a.RemoveZone("ZAGAIN")
+	a.must(a.AddZone("ZTHIRD", "n149.zone.example"))
+	a.ResetCalls()
+	apex := "n149.zone.example"
+	z := open(apex)
+	_, err := readOne(t.Context(), z, Key{"_dmarc." + apex, TypeTXT})
+	wantKind(t, err, ZoneNotFound) // by what was shown
+	if _, err := readOne(t.Context(), z, Key{"_dmarc." + apex, TypeTXT}); err != nil {
+		t.Error(err)
+	}
+	a.calls(1, 2, 0)
+
+	now = now.Add(hostedZonesKept)
+	_, err = readOne(t.Context(), open("zz.zone.example"), Key{"_dmarc.zz.zone.example", TypeTXT})
+	if err != nil {
+		t.Error(err)
+	}
+	a.calls(1, 1, 0)
+}

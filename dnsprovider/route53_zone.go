@@ -46,8 +46,16 @@ func (z *route53Zone) forgetZone() {
 // one name, private ones for its networks (split horizon) and public ones of which at most one is
 // delegated to; the list begins with them.
 func (z *route53Zone) findZone(ctx context.Context) (string, error) {
-	var public []string
-	private := false
+	select {
+	case z.hosted.searching() <- struct{}{}:
+		defer func() { <-z.hosted.searching() }()
+	case <-ctx.Done():
+		return "", notSent(ctx.Err())
+	}
+	named, known := z.hosted.take(z.apex)
+	if known {
+		return z.onlyZone(named)
+	}
 	in := &route53.ListHostedZonesByNameInput{DNSName: aws.String(z.apex + "."), MaxItems: aws.Int32(100)}
 	for range maxZonePages {
 		var out *route53.ListHostedZonesByNameOutput
@@ -61,24 +69,40 @@ func (z *route53Zone) findZone(ctx context.Context) (string, error) {
 		if err != nil {
 			return "", z.errorOf(err, false)
 		}
+		next := ""
+		if out.IsTruncated {
+			next = nameOfRoute53(aws.ToString(out.NextDNSName))
+		}
+		others := map[string][]types.HostedZone{}
 		for _, zone := range out.HostedZones {
-			switch {
-			case nameOfRoute53(aws.ToString(zone.Name)) != z.apex:
-			case isPrivate(zone):
-				private = true
+			switch name := nameOfRoute53(aws.ToString(zone.Name)); name {
+			case z.apex:
+				named = append(named, zone)
+			case next: // there are more of it
 			default:
-				public = append(public, strings.TrimPrefix(aws.ToString(zone.Id), hostedZonePrefix))
+				others[name] = append(others[name], zone)
 			}
 		}
-		if !out.IsTruncated || nameOfRoute53(aws.ToString(out.NextDNSName)) != z.apex {
-			return z.onlyZone(public, private)
+		z.hosted.note(others)
+		if next != z.apex {
+			return z.onlyZone(named)
 		}
 		in.DNSName, in.HostedZoneId = out.NextDNSName, out.NextHostedZoneId
 	}
 	return "", failure(Invalid, nil, "too many hosted zones are named %s: set the zone id", z.apex)
 }
 
-func (z *route53Zone) onlyZone(public []string, private bool) (string, error) {
+// onlyZone chooses among all hosted zones of the apex.
+func (z *route53Zone) onlyZone(named []types.HostedZone) (string, error) {
+	var public []string
+	private := false
+	for _, zone := range named {
+		if isPrivate(zone) {
+			private = true
+		} else {
+			public = append(public, strings.TrimPrefix(aws.ToString(zone.Id), hostedZonePrefix))
+		}
+	}
 	switch {
 	case len(public) > 1:
 		return "", failure(Invalid, nil, "several public hosted zones are named %s: set the zone id of the one that the domain's NS records name", z.apex)

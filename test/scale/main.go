@@ -1,6 +1,7 @@
 // Command scale measures the operator with many MailDomains on one machine: a real kube-apiserver and etcd, the in-tree name
-// server, which takes dynamic updates, and the operator in a process of its own. It prints a table, and writes the same as
-// JSON; with -ranges it compares the figures with a file of ranges, and fails where one is outside.
+// server, which takes dynamic updates or serves what a fake of a provider's API holds, and the operator in a process of its own.
+// It prints a table, and writes the same as JSON; with -ranges it compares the figures with a file of ranges, and fails where one
+// is outside.
 //
 // It runs on Linux: what processes use is read from /proc.
 package main
@@ -21,6 +22,7 @@ import (
 type options struct {
 	domains  int
 	zones    string // oneZone or zoneEach
+	provider string // one of hosts
 	stock    bool   // keys are taken from a stock that was made before
 	binary   string
 	foreign  int    // Secrets of others
@@ -45,6 +47,7 @@ func scale(ctx context.Context) error {
 	var o options
 	flag.IntVar(&o.domains, "n", 1000, "`number` of MailDomains")
 	flag.StringVar(&o.zones, "zones", oneZone, "one: all domains are in one zone; each: each has its own")
+	flag.StringVar(&o.provider, "provider", "rfc2136", "rfc2136: the name server takes dynamic updates; cloudflare, route53: a strict fake of their API, with its limit of calls")
 	flag.BoolVar(&o.stock, "stock", true, "rsa keys come from a stock that is made before the clock starts; false: the operator makes them meanwhile")
 	flag.StringVar(&o.binary, "operator", "bin/maildomain-scale", "the operator, built with the tag scale")
 	flag.IntVar(&o.foreign, "foreign", 0, "`number` of Secrets of 100 KiB that are nothing to the operator: what they cost it in memory is measured at the end")
@@ -54,10 +57,13 @@ func scale(ctx context.Context) error {
 	output := flag.String("json", "", "`file` for the figures; empty: none")
 	ranges := flag.String("ranges", "", "`file` that says within which bounds the figures must be; empty: anything goes")
 	flag.Parse()
-	if o.domains < 1 || o.zones != oneZone && o.zones != zoneEach || flag.NArg() > 0 {
-		return errors.New("want -n of 1 or more and -zones one or each")
+	if o.domains < 1 || o.zones != oneZone && o.zones != zoneEach || hosts[o.provider] == nil || flag.NArg() > 0 {
+		return errors.New("want -n of 1 or more, -zones one or each, and -provider rfc2136, cloudflare or route53")
 	}
 	if *soaks > 0 {
+		if o.provider != "rfc2136" {
+			return errors.New("-soak is for -provider rfc2136 alone: its faults are those of a name server")
+		}
 		o.stock = false
 		result, err := play(ctx, o, func(s *stage) (soaked, error) { return soak(ctx, s, *soaks, *seed) })
 		fmt.Print(result.table())
@@ -107,7 +113,7 @@ func play[T any](ctx context.Context, o options, do func(*stage) (T, error)) (ca
 // measure plays one run.
 func measure(ctx context.Context, s *stage) (result result, err error) {
 	o := s.options
-	result.Domains, result.Zones, result.Stock = o.domains, o.zones, o.stock
+	result.Domains, result.Zones, result.Provider, result.Stock = o.domains, o.zones, o.provider, o.stock
 	if result.Apply, err = s.apply(ctx); err != nil {
 		return result, fmt.Errorf("from nothing to Ready: %w", err)
 	}
@@ -116,6 +122,9 @@ func measure(ctx context.Context, s *stage) (result result, err error) {
 	}
 	if result.Steady, err = s.steady(ctx); err != nil {
 		return result, fmt.Errorf("the steady state: %w", err)
+	}
+	if result.Overtake, err = s.overtake(ctx); err != nil {
+		return result, fmt.Errorf("changes among drift checks: %w", err)
 	}
 	if result.Foreign, err = s.beside(ctx); err != nil {
 		return result, fmt.Errorf("the Secrets of others: %w", err)

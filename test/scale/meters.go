@@ -21,12 +21,13 @@ type reading struct {
 	passes    float64            // of the operator over MailDomains
 	queries   int                // that the name server has got
 	updates   int
+	calls     calls              // of the provider's API
 	cpu       map[string]float64 // seconds, by process
 }
 
 // read reads all meters.
 func (s *stage) read(ctx context.Context) (reading, error) {
-	r := reading{queries: s.dns.Queries(), updates: s.dns.Updates(), cpu: map[string]float64{}}
+	r := reading{queries: s.dns.Queries(), updates: s.dns.Updates(), calls: s.host.calls(), cpu: map[string]float64{}}
 	for name, pid := range map[string]int{"operator": s.operator.pid(), "kube-apiserver": s.apiserver, "etcd": s.etcd, "harness": os.Getpid()} {
 		var err error
 		if r.cpu[name], err = cpu(pid); err != nil {
@@ -115,12 +116,19 @@ type spent struct {
 	Passes  float64            `json:"passes"`
 	Queries int                `json:"queries"`
 	Updates int                `json:"updates"`
+	// Calls are those of the provider's API, by kind; Refused of them came when there had been too many.
+	Calls   map[string]float64 `json:"calls,omitempty"`
+	Refused float64            `json:"refused"`
 	CPU     map[string]float64 `json:"cpuSeconds"`
 }
 
 func (r reading) since(before reading) spent {
 	d := spent{Writes: map[string]float64{}, Reads: map[string]float64{}, CPU: map[string]float64{},
-		Passes: r.passes - before.passes, Queries: r.queries - before.queries, Updates: r.updates - before.updates}
+		Passes: r.passes - before.passes, Queries: r.queries - before.queries, Updates: r.updates - before.updates,
+		Calls: map[string]float64{}, Refused: r.calls.Refused - before.calls.Refused}
+	for kind, n := range r.calls.ByKind {
+		d.Calls[kind] = n - before.calls.ByKind[kind]
+	}
 	for name, seconds := range r.cpu {
 		d.CPU[name] = seconds - before.cpu[name]
 	}

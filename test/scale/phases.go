@@ -46,7 +46,8 @@ type applied struct {
 	P50     float64 `json:"p50"`     // seconds of one domain, from its creation to Ready
 	P99     float64 `json:"p99"`
 	spent
-	RSS float64 `json:"rssMiB"` // of the operator, at its most
+	Bound float64 `json:"boundSeconds"` // that the calls of the provider's API take at the operator's pace, if nothing else takes time
+	RSS   float64 `json:"rssMiB"`       // of the operator, at its most
 }
 
 // apply creates all MailDomains and waits until each is Ready: published, and proven by DNS.
@@ -74,6 +75,7 @@ func (s *stage) apply(ctx context.Context) (a applied, err error) {
 		return a, err
 	}
 	a.spent = after.since(before)
+	a.Bound = s.host.bound(total(a.Calls))
 	if _, a.RSS, err = memory(s.operator.pid()); err != nil {
 		return a, err
 	}
@@ -205,7 +207,9 @@ func (s *stage) steady(ctx context.Context) (d spent, err error) {
 		return d, err
 	}
 	profiled := make(chan error, 1)
-	go func() { profiled <- s.profile("steady.pprof", fmt.Sprintf("profile?seconds=%d", int(s.interval().Seconds()))) }()
+	go func() {
+		profiled <- s.profile("steady.pprof", fmt.Sprintf("profile?seconds=%d", int(s.interval().Seconds())))
+	}()
 	after, err := s.readAfter(ctx, before.passes+float64(s.domains))
 	if err != nil {
 		return d, err

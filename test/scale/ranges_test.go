@@ -34,23 +34,42 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// The committed file bounds every figure, and nothing else.
+// Each of the committed files bounds every figure, and nothing else.
 func TestRangesAreOfTheFigures(t *testing.T) {
-	file, err := os.ReadFile("rangespec.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	figures := result{}.figures()
-	for name := range figures {
-		figures[name] = math.Inf(1)
-	}
-	err = check(file, figures)
-	for name := range figures {
-		if err == nil || !strings.Contains(err.Error(), name+" is +Inf, want at most") {
-			t.Errorf("%s has no upper bound: %v", name, err)
+	for _, name := range []string{"rangespec.yaml", "rangespec-route53.yaml"} {
+		file, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		figures := result{}.figures()
+		for name := range figures {
+			figures[name] = math.Inf(1)
+		}
+		err = check(file, figures)
+		for figure := range figures {
+			if err == nil || !strings.Contains(err.Error(), figure+" is +Inf, want at most") {
+				t.Errorf("%s: %s has no upper bound: %v", name, figure, err)
+			}
+		}
+		if err != nil && strings.Contains(err.Error(), "not measured") {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if err != nil && strings.Contains(err.Error(), "not measured") {
-		t.Error(err)
+}
+
+// Calls take no time as long as they are no more than may be made at once.
+func TestBound(t *testing.T) {
+	for name, test := range map[string]struct {
+		pace  pace
+		calls float64
+		want  float64
+	}{
+		"as many as one likes": {pace{}, 1000, 0},
+		"at once":              {pace{7, 35}, 35, 0},
+		"one after another":    {pace{7, 35}, 105, 10},
+	} {
+		if got := test.pace.bound(test.calls); got != test.want {
+			t.Errorf("%s: %v s, want %v", name, got, test.want)
+		}
 	}
 }

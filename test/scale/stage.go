@@ -50,6 +50,7 @@ type stage struct {
 	config     *rest.Config
 	api        client.WithWatch
 	dns        *dnsserver.Server
+	host       host
 	keys       string // file of the stock; "": none
 	apiserver  int    // process id
 	etcd       int
@@ -150,14 +151,8 @@ func (s *stage) startControlPlane(context.Context) error {
 
 // startDNS serves the zones, empty but for what makes a zone.
 func (s *stage) startDNS(context.Context) (err error) {
-	zones := []string{apex}
-	if s.zones == zoneEach {
-		for i := range s.domains {
-			zones = append(zones, domain(i))
-		}
-	}
 	s.dns, err = dnsserver.Start(dnsserver.Config{
-		Addr: "127.0.0.1:0", Keys: map[string]string{"maildomain.": tsigSecret}, Zones: zones,
+		Addr: "127.0.0.1:0", Keys: map[string]string{"maildomain.": tsigSecret}, Zones: s.apexes(),
 		SOATTL: time.Minute, Minimum: minimum,
 	})
 	if err == nil {
@@ -166,15 +161,16 @@ func (s *stage) startDNS(context.Context) (err error) {
 	return err
 }
 
-func (s *stage) makeProvider(ctx context.Context) error {
+func (s *stage) makeProvider(ctx context.Context) (err error) {
+	if s.host, err = hosts[s.provider](s); err != nil {
+		return err
+	}
+	s.host.spec.Domains = []string{apex}
 	for _, o := range []client.Object{
 		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}},
 		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: operatorNamespace}},
-		&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "tsig"}, StringData: map[string]string{"secret": tsigSecret}},
-		&v1alpha1.DNSProvider{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "dns"}, Spec: v1alpha1.DNSProviderSpec{
-			Domains: []string{apex},
-			RFC2136: &v1alpha1.RFC2136Provider{Server: s.dns.Addr(), TSIG: &v1alpha1.TSIGKey{KeyName: "maildomain.", SecretRef: &v1alpha1.SecretKeyRef{Name: "tsig", Key: "secret"}}},
-		}},
+		&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "dns"}, StringData: s.host.secret},
+		&v1alpha1.DNSProvider{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "dns"}, Spec: s.host.spec},
 	} {
 		if err := s.api.Create(ctx, o); err != nil {
 			return err

@@ -25,33 +25,33 @@ func (s *Server) Serve(d *dnsserver.Server) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.dns = d
-	s.show()
+	for _, z := range s.zones {
+		s.show(z)
+	}
 }
 
-// show brings the DNS server up to date.
-func (s *Server) show() {
+// show brings the DNS server up to date with a zone.
+func (s *Server) show(z *zone) {
 	if s.dns == nil {
 		return
 	}
 	sets := map[rrset][]Record{}
 	aliases := map[string]bool{}
-	for _, z := range s.zones {
-		for _, r := range z.records {
-			if r.Name == z.name && (r.Type == "NS" || r.Type == "CNAME") || !servable(r) {
-				continue
-			}
-			key := rrset{r.Name, r.Type}
-			sets[key] = append(sets[key], r)
-			aliases[r.Name] = aliases[r.Name] || r.Type == "CNAME"
+	for _, r := range z.records {
+		if r.Name == z.name && (r.Type == "NS" || r.Type == "CNAME") || !servable(r) {
+			continue
 		}
+		key := rrset{r.Name, r.Type}
+		sets[key] = append(sets[key], r)
+		aliases[r.Name] = aliases[r.Name] || r.Type == "CNAME"
 	}
 	maps.DeleteFunc(sets, func(key rrset, _ []Record) bool { return aliases[key.name] && key.recordType != "CNAME" })
 
 	// What goes, goes first, so that an alias can take its place.
-	for key := range s.shown {
+	for key := range z.shown {
 		if sets[key] == nil {
 			_ = s.dns.Set(key.name, key.recordType)
-			delete(s.shown, key)
+			delete(z.shown, key)
 		}
 	}
 	for key, records := range sets {
@@ -62,8 +62,8 @@ func (s *Server) show() {
 			rdata = append(rdata, servedRdata(r))
 		}
 		slices.Sort(rdata)
-		if text := fmt.Sprint(ttl, rdata); s.shown[key] != text && s.dns.SetTTL(key.name, key.recordType, ttl, rdata...) == nil {
-			s.shown[key] = text
+		if text := fmt.Sprint(ttl, rdata); z.shown[key] != text && s.dns.SetTTL(key.name, key.recordType, ttl, rdata...) == nil {
+			z.shown[key] = text
 		}
 	}
 }

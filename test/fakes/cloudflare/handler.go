@@ -100,6 +100,7 @@ func (s *Server) count(method string, path []string) {
 // call carries one call out.
 func (s *Server) call(header http.Header, r *http.Request, path []string, fault Fault) answer {
 	if !s.limiter.admit(s.cfg, header) {
+		s.limited++
 		return answer{err: errLimit}
 	}
 	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
@@ -142,7 +143,7 @@ func (s *Server) call(header http.Header, r *http.Request, path []string, fault 
 	if fault.Lose || a.err != nil {
 		z.records = before
 	}
-	s.show()
+	s.show(z)
 	return a
 }
 

@@ -40,7 +40,7 @@ func (s *Server) Put(zoneID string, r Record) (id string) {
 		r.ID = cmp.Or(r.ID, s.newID())
 		z.records = append(z.records, r)
 	}
-	s.show()
+	s.show(z)
 	return r.ID
 }
 
@@ -54,7 +54,7 @@ func (s *Server) Delete(zoneID, id string) bool {
 	}
 	before := len(z.records)
 	z.records = slices.DeleteFunc(z.records, func(r Record) bool { return r.ID == id })
-	s.show()
+	s.show(z)
 	return len(z.records) < before
 }
 

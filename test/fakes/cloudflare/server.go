@@ -45,16 +45,17 @@ type Server struct {
 	tokens  map[string][]string // token -> ids of the zones that it may read and edit
 	faults  []*Fault
 	calls   Calls
+	limited int // calls that were refused, as there were too many
 	limiter limiter
 	serials int
 	dns     *dnsserver.Server // see Serve
-	shown   map[rrset]string  // what dns holds
 }
 
 // zone is one zone. Its records are in the order of their making.
 type zone struct {
 	id, name string
 	records  []Record
+	shown    map[rrset]string // what the DNS server holds of it
 }
 
 // Calls counts the calls that arrived, whatever became of them.
@@ -76,7 +77,7 @@ func Start(cfg Config) *Server {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	s := &Server{cfg: cfg, closed: make(chan struct{}), tokens: map[string][]string{}, shown: map[rrset]string{}}
+	s := &Server{cfg: cfg, closed: make(chan struct{}), tokens: map[string][]string{}}
 	s.http = httptest.NewServer(s)
 	return s
 }
@@ -96,7 +97,7 @@ func (s *Server) Endpoint() string { return s.http.URL + "/client/v4" }
 func (s *Server) AddZone(name string) (id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	z := &zone{id: s.newID(), name: name}
+	z := &zone{id: s.newID(), name: name, shown: map[rrset]string{}}
 	s.zones = append(s.zones, z)
 	return z.id
 }
@@ -122,11 +123,18 @@ func (s *Server) Calls() Calls {
 	return s.calls
 }
 
+// Limited returns how many of them were refused, as there were too many.
+func (s *Server) Limited() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.limited
+}
+
 // ResetCalls begins counting anew.
 func (s *Server) ResetCalls() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.calls = Calls{}
+	s.calls, s.limited = Calls{}, 0
 }
 
 func (s *Server) zone(id string) *zone {

@@ -68,6 +68,7 @@ type Server struct {
 	zones   map[string]*zone // by id
 	denied  map[string]bool  // zone ids
 	calls   map[string]int   // by action
+	limited int              // calls that were refused, as there were too many
 	faults  []*scheduled
 	changes map[string]time.Time // by id
 	mirrors []*mirror
@@ -130,11 +131,19 @@ func (s *Server) Calls(actions ...string) int {
 	return n
 }
 
-// ResetCalls starts the count anew.
+// Limited returns how many of them were refused by the limit of requests in a second.
+func (s *Server) Limited() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.limited
+}
+
+// ResetCalls starts the counts anew.
 func (s *Server) ResetCalls() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	clear(s.calls)
+	s.limited = 0
 }
 
 // Deny has every request for the zone be AccessDenied, or no more.
@@ -220,6 +229,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case action == AssumeRole:
 		answer(w, s.assumeRole(identity, body))
 	case s.cfg.Limited && !s.limiter.Allow():
+		s.mu.Lock()
+		s.limited++
+		s.mu.Unlock()
 		answer(w, throttling)
 	case s.cfg.RolesOnly && longTerm:
 		answer(w, apiError{status: http.StatusForbidden, code: "AccessDenied", message: "User is not authorized to perform: route53:" + action})

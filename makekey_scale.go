@@ -6,7 +6,8 @@
 package main
 
 import (
-	"encoding/pem"
+	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"net/http"
@@ -32,22 +33,22 @@ var makeKey = func() func(algorithm string, bits int) (keys.Pair, error) {
 	if file == "" {
 		return keys.Generate
 	}
-	var (
-		mu         sync.Mutex
-		rest, fail = os.ReadFile(file)
-	)
+	var mu sync.Mutex
+	stock, fail := os.Open(file)
+	lines := bufio.NewScanner(stock) // and not all at once: the memory of this process is measured
 	return func(algorithm string, bits int) (keys.Pair, error) {
 		if algorithm != "rsa" || bits != keys.MinBits {
 			return keys.Generate(algorithm, bits)
 		}
 		mu.Lock()
-		block, left := pem.Decode(rest)
-		rest = left
-		mu.Unlock()
-		if fail != nil || block == nil {
-			return keys.Pair{}, errors.Join(fail, errors.New("the stock of keys is used up"))
+		defer mu.Unlock()
+		var private []byte
+		for !bytes.Contains(private, []byte("-----END")) {
+			if fail != nil || !lines.Scan() {
+				return keys.Pair{}, errors.Join(fail, lines.Err(), errors.New("the stock of keys is used up"))
+			}
+			private = append(append(private, lines.Bytes()...), '\n')
 		}
-		private := pem.EncodeToMemory(block)
 		record, err := keys.RecordOf(private)
 		return keys.Pair{Private: private, Record: record}, err
 	}

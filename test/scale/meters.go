@@ -19,6 +19,7 @@ import (
 type reading struct {
 	apiserver map[string]float64 // requests, by "VERB resource" or "VERB resource/subresource"
 	passes    float64            // of the operator over MailDomains
+	checks    float64            // of it whether DNS is as it was
 	queries   int                // that the name server has got
 	updates   int
 	calls     calls              // of the provider's API
@@ -38,29 +39,35 @@ func (s *stage) read(ctx context.Context) (reading, error) {
 	if r.apiserver, err = s.requests(ctx); err != nil {
 		return r, fmt.Errorf("metrics of kube-apiserver: %w", err)
 	}
-	r.passes, _, err = s.operator.progress()
+	done, err := s.operator.progress()
+	r.passes, r.checks = done.passes, done.checks
 	return r, err
 }
 
-// progress returns how many passes over MailDomains the operator has made, and how many wait in its queue now.
-func (o *operator) progress() (passes, waiting float64, err error) {
+// progress is how much the operator has done, and how much waits in its queues now.
+type progress struct{ passes, checks, waiting float64 }
+
+func (o *operator) progress() (p progress, err error) {
 	response, err := http.Get(o.metrics)
 	if err != nil {
-		return 0, 0, err
+		return p, err
 	}
 	defer response.Body.Close()
 	families, err := parse(response.Body)
 	if err != nil {
-		return 0, 0, fmt.Errorf("metrics of the operator: %w", err)
+		return p, fmt.Errorf("metrics of the operator: %w", err)
 	}
-	return sum(families["controller_runtime_reconcile_total"], "controller"), sum(families["workqueue_depth"], "name"), nil
+	done, queued := families["controller_runtime_reconcile_total"], families["workqueue_depth"]
+	p.passes, p.checks = sum(done, "controller", "maildomain"), sum(done, "controller", "drift")
+	p.waiting = sum(queued, "name", "maildomain") + sum(queued, "name", "drift")
+	return p, nil
 }
 
-// sum adds up the series of the controller of MailDomains.
-func sum(family *dto.MetricFamily, label string) (total float64) {
+// sum adds up the series of one controller.
+func sum(family *dto.MetricFamily, label, controller string) (total float64) {
 	for _, metric := range family.GetMetric() {
 		for _, pair := range metric.GetLabel() {
-			if pair.GetName() == label && pair.GetValue() == "maildomain" {
+			if pair.GetName() == label && pair.GetValue() == controller {
 				total += metric.GetCounter().GetValue() + metric.GetGauge().GetValue()
 			}
 		}
@@ -114,6 +121,7 @@ type spent struct {
 	// Reads are those of the operator past its caches, by verb and resource.
 	Reads   map[string]float64 `json:"reads"`
 	Passes  float64            `json:"passes"`
+	Checks  float64            `json:"checks"`
 	Queries int                `json:"queries"`
 	Updates int                `json:"updates"`
 	// Calls are those of the provider's API, by kind; Refused of them came when there had been too many.
@@ -124,7 +132,7 @@ type spent struct {
 
 func (r reading) since(before reading) spent {
 	d := spent{Writes: map[string]float64{}, Reads: map[string]float64{}, CPU: map[string]float64{},
-		Passes: r.passes - before.passes, Queries: r.queries - before.queries, Updates: r.updates - before.updates,
+		Passes: r.passes - before.passes, Checks: r.checks - before.checks, Queries: r.queries - before.queries, Updates: r.updates - before.updates,
 		Calls: map[string]float64{}, Refused: r.calls.Refused - before.calls.Refused}
 	for kind, n := range r.calls.ByKind {
 		d.Calls[kind] = n - before.calls.ByKind[kind]

@@ -50,8 +50,8 @@ func (s *stage) overtake(ctx context.Context) (o overtaken, err error) {
 		return o, err
 	}
 	if err := until(ctx, patience+2*s.interval(), func() (bool, error) { // each looked at once: what a start takes is over
-		made, _, err := s.operator.progress()
-		return made >= float64(s.domains), err
+		done, err := s.operator.progress()
+		return done.passes >= float64(s.domains), err
 	}); err != nil {
 		return o, err
 	}
@@ -65,11 +65,11 @@ func (s *stage) overtake(ctx context.Context) (o overtaken, err error) {
 			took[n], err = s.change(changing, n*s.domains/len(took))
 			return err
 		})
-		_, waiting, err := s.operator.progress()
+		done, err := s.operator.progress()
 		if err != nil {
 			return o, errors.Join(err, group.Wait())
 		}
-		waited += waiting
+		waited += done.waiting
 		select {
 		case <-tick.C:
 		case <-changing.Done():

@@ -164,7 +164,7 @@ func (s *stage) restart(ctx context.Context) (r restarted, err error) {
 		return r, err
 	}
 	began := time.Now()
-	if err := s.startOperator(ctx, "--resync", s.interval().String()); err != nil {
+	if err := s.startOperator(ctx, "--drift-check", s.interval().String()); err != nil {
 		return r, err
 	}
 	// The first reading of a new process has what it did before: a reading of nothing of the operator's own is what to compare with.
@@ -172,8 +172,8 @@ func (s *stage) restart(ctx context.Context) (r restarted, err error) {
 	if err != nil {
 		return r, err
 	}
-	before.passes, before.cpu["operator"] = 0, 0
-	after, err := s.readAfter(ctx, float64(s.domains))
+	before.passes, before.checks, before.cpu["operator"] = 0, 0, 0
+	after, err := s.readAfter(ctx, func(p progress) bool { return p.passes >= float64(s.domains) })
 	if err != nil {
 		return r, err
 	}
@@ -188,11 +188,11 @@ func (s *stage) interval() time.Duration {
 	return max(10*time.Second, time.Duration(s.domains)*time.Second/20)
 }
 
-// readAfter reads the meters when the operator has made so many passes over MailDomains, and nothing waits.
-func (s *stage) readAfter(ctx context.Context, passes float64) (reading, error) {
+// readAfter reads the meters when the operator has done so much, and nothing waits.
+func (s *stage) readAfter(ctx context.Context, enough func(progress) bool) (reading, error) {
 	err := until(ctx, patience+2*s.interval(), func() (bool, error) {
-		made, waiting, err := s.operator.progress()
-		return err == nil && made >= passes && waiting == 0, err
+		p, err := s.operator.progress()
+		return err == nil && enough(p) && p.waiting == 0, err
 	})
 	if err != nil {
 		return reading{}, err
@@ -200,7 +200,8 @@ func (s *stage) readAfter(ctx context.Context, passes float64) (reading, error) 
 	return s.read(ctx)
 }
 
-// steady looks at the operator while nothing happens but drift checks, for one interval.
+// steady looks at the operator while nothing happens but drift checks, for one interval. Its own looks are no more than they must be, as
+// each has the operator tell all of its metrics.
 func (s *stage) steady(ctx context.Context) (d spent, err error) {
 	before, err := s.read(ctx)
 	if err != nil {
@@ -210,7 +211,11 @@ func (s *stage) steady(ctx context.Context) (d spent, err error) {
 	go func() {
 		profiled <- s.profile("steady.pprof", fmt.Sprintf("profile?seconds=%d", int(s.interval().Seconds())))
 	}()
-	after, err := s.readAfter(ctx, before.passes+float64(s.domains))
+	select {
+	case <-time.After(s.interval()):
+	case <-ctx.Done():
+	}
+	after, err := s.readAfter(ctx, func(p progress) bool { return p.checks >= before.checks+float64(s.domains) })
 	if err != nil {
 		return d, err
 	}

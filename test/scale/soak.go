@@ -119,7 +119,7 @@ func foreignText(i int) string { return fmt.Sprintf("a text of somebody else, nu
 // live starts a process of the operator.
 func (k *soaking) live(ctx context.Context) error {
 	k.Processes++
-	return k.startOperator(ctx, "--resync", "2m", "--poll", "1s", "--provider-timeout", "2s", "--deletion-grace", "10s")
+	return k.startOperator(ctx, "--drift-check", "20s", "--resync", "2m", "--poll", "1s", "--provider-timeout", "2s", "--deletion-grace", "10s")
 }
 
 // lives has processes follow each other, which are stopped and killed in turn.
@@ -259,8 +259,8 @@ func (k *soaking) settle(ctx context.Context) (err error) {
 		return err
 	}
 	if err := until(ctx, patience, func() (bool, error) {
-		_, waiting, err := k.operator.progress()
-		return waiting == 0, err
+		done, err := k.operator.progress()
+		return done.waiting == 0, err
 	}); err != nil {
 		return fmt.Errorf("its queue: %w", err)
 	}

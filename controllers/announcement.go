@@ -115,10 +115,10 @@ func (a announcement) needed(dropped []string) (why string, unsure bool) {
 	}
 	for _, host := range a.live {
 		if !a.wanted.Covers(host.name) {
-			return fmt.Sprintf("while %s is a live MX host", host.name), false
+			return fmt.Sprintf("while %s is a live MX host", host), false
 		}
 		if host.tls == v1alpha1.VerdictFail {
-			return fmt.Sprintf("until %s can be delivered to: %s", host.name, host.message), false
+			return fmt.Sprintf("until %s can be delivered to: %s", host, host.message), false
 		}
 	}
 	if waiting := a.unprobedHosts(); len(waiting) > 0 {
@@ -291,7 +291,7 @@ func (a announcement) unprobedHosts() []string {
 	var list []string
 	for _, host := range a.live {
 		if host.unprobed {
-			list = append(list, host.name)
+			list = append(list, host.String())
 		}
 	}
 	return list
@@ -321,7 +321,7 @@ func (a announcement) those(v v1alpha1.Verdict) []string {
 	var list []string
 	for _, host := range a.live {
 		if host.tls == v {
-			list = append(list, host.name+": "+host.message)
+			list = append(list, host.String()+": "+host.message)
 		}
 	}
 	return list

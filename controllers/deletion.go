@@ -73,7 +73,8 @@ func (r *Reconciler) end(ctx context.Context, s *scope) (ctrl.Result, error) {
 	case err != nil:
 		s.left("its end failed: " + firstLine(err))
 	case !done && !late:
-		return ctrl.Result{RequeueAfter: r.Poll, Priority: new(0)}, r.report(ctx, s, status(s))
+		left := s.md.DeletionTimestamp.Add(r.DeletionGrace).Sub(s.now)
+		return ctrl.Result{RequeueAfter: max(r.Poll, min(s.notBefore, left)), Priority: new(0)}, r.report(ctx, s, status(s))
 	case !done:
 		s.unreleased("it could not be marked")
 	}

@@ -352,6 +352,14 @@ func (s *scope) silence(seen sight) []string {
 	return names
 }
 
+// keepSilence is for what could not be looked at: who was silent is still, as far as anybody knows.
+func (s *scope) keepSilence() {
+	if s.silent == nil {
+		s.silent = map[string]time.Time{}
+	}
+	maps.Copy(s.silent, s.book.Silent)
+}
+
 // rememberSilence has it stored.
 func (r *Reconciler) rememberSilence(_ context.Context, s *scope) error {
 	s.book.Silent = s.silent

@@ -84,6 +84,9 @@ func printOf(rrtype string, answers []probe.Answer) (print uint64, ok bool) {
 			continue
 		}
 		values := []string{"CNAME " + a.Alias}
+		if a.Outcome != probe.Found {
+			values = append(values, "nothing")
+		}
 		for _, value := range a.Values {
 			values = append(values, strconv.Quote(value))
 		}
@@ -234,7 +237,7 @@ func (w *DriftWatch) stands(ctx context.Context, v *view, turn uint64) bool {
 			return false
 		}
 	}
-	return true
+	return ctx.Err() == nil
 }
 
 // inTurn asks one server of a zone, which is the next one that there is a way to.
@@ -248,29 +251,33 @@ type inTurn struct {
 
 func (z *inTurn) ask(ctx context.Context, name, rrtype string) (answers []probe.Answer, err error) {
 	if z.server != nil && !everyServerCounts(rrtype) {
-		return z.askOne(ctx, *z.server, name, rrtype), nil
+		return z.askThese(ctx, name, rrtype, *z.server), nil
 	}
+	var all []probe.Server
 	for server, err := range z.prober.InTurn(ctx, z.apex, z.nameservers, z.turn) {
 		if err != nil {
 			return nil, err
 		}
 		if everyServerCounts(rrtype) {
-			answers = append(answers, z.askOne(ctx, server, name, rrtype)...)
+			all = append(all, server)
 			continue
 		}
 		for _, addr := range server.Addrs {
 			one := probe.Server{Name: server.Name, Addrs: []netip.AddrPort{addr}}
-			if answers = z.askOne(ctx, one, name, rrtype); !slices.ContainsFunc(answers, unroutable) {
+			if answers = z.askThese(ctx, name, rrtype, one); !slices.ContainsFunc(answers, unroutable) {
 				z.server = &one
 				return answers, nil
 			}
 		}
 	}
+	if everyServerCounts(rrtype) {
+		answers = z.askThese(ctx, name, rrtype, all...)
+	}
 	return answers, nil
 }
 
-func (z *inTurn) askOne(ctx context.Context, server probe.Server, name, rrtype string) []probe.Answer {
-	return z.prober.Ask(ctx, probe.Authority{Apex: z.apex, Servers: []probe.Server{server}}, name, rrtype)
+func (z *inTurn) askThese(ctx context.Context, name, rrtype string, servers ...probe.Server) []probe.Answer {
+	return z.prober.Ask(ctx, probe.Authority{Apex: z.apex, Servers: servers}, name, rrtype)
 }
 
 func unroutable(a probe.Answer) bool { return a.Outcome == probe.Unroutable }

@@ -275,18 +275,19 @@ func TestPrintOf(t *testing.T) {
 		one, two []probe.Answer
 		same     bool
 	}{
-		"in another order":        {"TXT", []probe.Answer{found("a", "b")}, []probe.Answer{found("b", "a")}, true},
-		"more servers":            {"TXT", []probe.Answer{found("a"), found("a")}, []probe.Answer{found("a")}, true},
-		"one is silent":           {"TXT", []probe.Answer{found("a"), {Outcome: probe.Timeout}}, []probe.Answer{found("a")}, true},
-		"no name, no such record": {"TXT", []probe.Answer{nothing}, []probe.Answer{{Outcome: probe.NXDomain}}, true},
-		"another value":           {"TXT", []probe.Answer{found("a")}, []probe.Answer{found("b")}, false},
-		"one more":                {"TXT", []probe.Answer{found("a")}, []probe.Answer{found("a", "b")}, false},
-		"two put together":        {"TXT", []probe.Answer{found("a", "b")}, []probe.Answer{found("a\" \"b")}, false},
-		"gone":                    {"TXT", []probe.Answer{found("a")}, []probe.Answer{nothing}, false},
-		"an alias":                {"TXT", []probe.Answer{nothing}, []probe.Answer{alias}, false},
-		"the alias is a text":     {"TXT", []probe.Answer{found("CNAME a")}, []probe.Answer{alias}, false},
-		"hosts of any server":     {"MX", []probe.Answer{found("a"), found("b")}, []probe.Answer{found("b", "a"), nothing}, true},
-		"a host of one server":    {"MX", []probe.Answer{found("a"), found("a")}, []probe.Answer{found("a"), found("a", "b")}, false},
+		"in another order":         {"TXT", []probe.Answer{found("a", "b")}, []probe.Answer{found("b", "a")}, true},
+		"more servers":             {"TXT", []probe.Answer{found("a"), found("a")}, []probe.Answer{found("a")}, true},
+		"one is silent":            {"TXT", []probe.Answer{found("a"), {Outcome: probe.Timeout}}, []probe.Answer{found("a")}, true},
+		"no name, no such record":  {"TXT", []probe.Answer{nothing}, []probe.Answer{{Outcome: probe.NXDomain}}, true},
+		"another value":            {"TXT", []probe.Answer{found("a")}, []probe.Answer{found("b")}, false},
+		"one more":                 {"TXT", []probe.Answer{found("a")}, []probe.Answer{found("a", "b")}, false},
+		"two put together":         {"TXT", []probe.Answer{found("a", "b")}, []probe.Answer{found("a\" \"b")}, false},
+		"gone":                     {"TXT", []probe.Answer{found("a")}, []probe.Answer{nothing}, false},
+		"an alias":                 {"TXT", []probe.Answer{nothing}, []probe.Answer{alias}, false},
+		"the alias is a text":      {"TXT", []probe.Answer{found("CNAME a")}, []probe.Answer{alias}, false},
+		"hosts of any server":      {"MX", []probe.Answer{found("a"), found("b")}, []probe.Answer{found("b", "a"), {Outcome: probe.Timeout}}, true},
+		"one has no host any more": {"MX", []probe.Answer{found("a"), found("a")}, []probe.Answer{found("a"), nothing}, false},
+		"a host of one server":     {"MX", []probe.Answer{found("a"), found("a")}, []probe.Answer{found("a"), found("a", "b")}, false},
 	} {
 		one, ok1 := printOf(tt.rrtype, tt.one)
 		two, ok2 := printOf(tt.rrtype, tt.two)

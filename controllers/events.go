@@ -167,7 +167,7 @@ func changes(old, next v1alpha1.MailDomainStatus) []event {
 	for len(moved) > 0 {
 		first := moved[0]
 		alike := func(c metav1.Condition) bool {
-			return c.Reason == first.Reason && warns(c) == warns(first) && (!warns(c) || c.Message == first.Message)
+			return c.Reason == first.Reason && c.Status == first.Status && warns(c) == warns(first) && (!warns(c) || c.Message == first.Message)
 		}
 		var some, others []metav1.Condition
 		for _, c := range moved {

@@ -60,6 +60,9 @@ func (e unusableMX) Error() string { return string(e) }
 // gatherAnnouncement reads what the decision needs of the world.
 func (r *Reconciler) gatherAnnouncement(ctx context.Context, s *scope) announcement {
 	live, err := r.mxHosts(ctx, s)
+	if err != nil {
+		s.keepSilence()
+	}
 	names := make([]string, len(live))
 	for i := range live {
 		names[i] = live[i].name

@@ -188,8 +188,9 @@ func (s *scope) keepMX(hosts []mxHost, seen sight) []mxHost {
 	if len(silent) == 0 {
 		return hosts
 	}
+	server, _, _ := strings.Cut(silent[0], " (") // how it is silent may change all the time
 	for _, name := range missing[:min(len(missing), maxMX-len(hosts))] {
-		hosts = append(hosts, mxHost{name: name, where: fmt.Sprintf("as %s may have it", silent[0])})
+		hosts = append(hosts, mxHost{name: name, where: fmt.Sprintf("as %s may have it", server)})
 	}
 	slices.SortFunc(hosts, func(a, b mxHost) int { return strings.Compare(a.name, b.name) })
 	return hosts

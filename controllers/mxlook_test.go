@@ -118,13 +118,13 @@ func TestSilenceTakesNoMXHost(t *testing.T) {
 		want   string
 	}{
 		"it answers":                 {[]string{"a.example", "b.example"}, "10 a.example", 0, hosts("a.example"), "a.example"},
-		"it is silent":               {[]string{"a.example", "b.example"}, "Timeout", 0, hosts("a.example"), "a.example, b.example (as ns2 (Timeout) may have it)"},
-		"it is lame":                 {[]string{"a.example", "b.example"}, "Lame", time.Minute, hosts("c.example"), "a.example (as ns2 (Lame) may have it), b.example (as ns2 (Lame) may have it), c.example"},
-		"for nearly an hour":         {[]string{"a.example", "b.example"}, "Timeout", time.Hour - time.Second, hosts("a.example"), "a.example, b.example (as ns2 (Timeout) may have it)"},
+		"it is silent":               {[]string{"a.example", "b.example"}, "Timeout", 0, hosts("a.example"), "a.example, b.example (as ns2 may have it)"},
+		"it is lame":                 {[]string{"a.example", "b.example"}, "Lame", time.Minute, hosts("c.example"), "a.example (as ns2 may have it), b.example (as ns2 may have it), c.example"},
+		"for nearly an hour":         {[]string{"a.example", "b.example"}, "Timeout", time.Hour - time.Second, hosts("a.example"), "a.example, b.example (as ns2 may have it)"},
 		"for an hour":                {[]string{"a.example", "b.example"}, "Timeout", time.Hour, hosts("a.example"), "a.example"},
 		"it can't be asked":          {[]string{"a.example", "b.example"}, "Unroutable", 0, hosts("a.example"), "a.example"},
 		"nothing is missing":         {[]string{"a.example"}, "Timeout", 0, hosts("a.example", "b.example"), "a.example, b.example"},
-		"no more than are looked at": {many, "Timeout", 0, hosts(many[1:]...), strings.Join(many[1:], ", ") + ", mx00.example (as ns2 (Timeout) may have it)"},
+		"no more than are looked at": {many, "Timeout", 0, hosts(many[1:]...), strings.Join(many[1:], ", ") + ", mx00.example (as ns2 may have it)"},
 		"none beyond":                {[]string{"z.example"}, "Timeout", 0, hosts(many...), strings.Join(many, ", ")},
 	} {
 		seen := sight{answers: []probe.Answer{answered("ns1", "10 a.example"), answered("ns2", c.ns2)}}
@@ -185,7 +185,7 @@ func TestWhoIsAskedForMXRecords(t *testing.T) {
 	} {
 		p := &zoneProber{zones: c.zones}
 		md := &v1alpha1.MailDomain{Spec: v1alpha1.MailDomainSpec{Domain: "example.com"}}
-		seen := lookMX(t.Context(), &scope{md: md, prober: p})
+		seen := lookMX(t.Context(), &scope{md: md, prober: p, sights: map[asked]sight{}})
 		if want := strings.ReplaceAll(c.asked, " ", " MX ") + strings.Repeat(" MX", min(1, len(c.asked))); strings.Join(p.asked, " ") != want || len(seen.answers) != c.answers {
 			t.Errorf("%s: asked %q, want %q; %d answers", name, p.asked, want, len(seen.answers))
 		}
@@ -235,18 +235,18 @@ func TestAnMXHostOfOneNameServerStaysInThePolicy(t *testing.T) {
 			t.Fatalf("%s the policy is %q", why, got)
 		}
 	}
-	keeps("while mx2.example.com is a live MX host")
+	keeps("while mx2.example.com (as ")
 	w.forward(2 * recordCaches) // however long ago it left the other server
-	keeps("while mx2.example.com is a live MX host")
+	keeps("while mx2.example.com (as ")
 	w.settles("example-com")
 
 	behind.Fault(dnsserver.Fault{ServFail: true})
-	keeps("while mx2.example.com is a live MX host")
+	keeps("while mx2.example.com (as ")
 	w.settles("example-com")
 	w.forward(time.Hour)
 	keeps("until") // it has left, as far as anybody can know
 	behind.Fault(dnsserver.Fault{})
-	keeps("while mx2.example.com is a live MX host")
+	keeps("while mx2.example.com (as ")
 
 	behind.Thaw()
 	keeps("until")

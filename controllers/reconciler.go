@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"net/netip"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -147,7 +148,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	resting := viewOf(s)
 	if unsettled(status) {
 		resting = nil
-		s.again(max(r.Poll, s.now.Sub(lastTransition(status))/4)) // what does not move is looked at less often
+		s.again(max(r.Poll, s.notBefore, s.now.Sub(lastTransition(status))/4)) // what does not move is looked at less often
 	}
 	if err := r.report(ctx, s, status); err != nil {
 		return ctrl.Result{}, err // which comes back with the priority that it came with
@@ -233,6 +234,7 @@ func outdone(err error) bool {
 // failed says in status why a pass could not be made, and has it tried again.
 func (r *Reconciler) failed(ctx context.Context, s *scope, err error) (ctrl.Result, error) {
 	if outdone(err) {
+		r.tell(s.md, slices.Concat(recordsMade(s.made), s.events)) // what is in DNS by now; what was to be stored is not
 		return ctrl.Result{RequeueAfter: r.Poll, Priority: new(0)}, nil
 	}
 	broken, ok := errors.AsType[stepError](err)
@@ -311,6 +313,7 @@ func (r *Reconciler) readProvider(ctx context.Context, s *scope) (err error) {
 
 // report patches status, if it says anything new, and tells of what happened.
 func (r *Reconciler) report(ctx context.Context, s *scope, next v1alpha1.MailDomainStatus) error {
+	r.tell(s.md, s.told()) // the next pass knows nothing of it
 	if sameStatus(s.md.Status, next) {
 		next = s.md.Status
 	} else {
@@ -320,7 +323,7 @@ func (r *Reconciler) report(ctx context.Context, s *scope, next v1alpha1.MailDom
 			return client.IgnoreNotFound(fmt.Errorf("writing status: %w", err))
 		}
 	}
-	r.tell(s.md, append(s.told(), changes(s.md.Status, next)...))
+	r.tell(s.md, changes(s.md.Status, next))
 	return nil
 }
 

@@ -99,21 +99,22 @@ func (s *scope) forget(name string) {
 	maps.DeleteFunc(s.sights, func(question asked, _ sight) bool { return question.name == name })
 }
 
-const longestHold = 10 * time.Minute
-
-// again asks for another pass after d, unless an earlier one was asked for, and not before the provider can be asked again.
+// again asks for another pass after d, unless an earlier one was asked for.
 func (s *scope) again(d time.Duration) {
-	if d = max(d, s.notBefore); d > 0 && (s.recheck == 0 || d < s.recheck) {
+	if d > 0 && (s.recheck == 0 || d < s.recheck) {
 		s.recheck = d
 	}
 }
 
-// heldBack has the next pass come when the provider can be asked again: one that comes sooner has nothing to do, and there
-// may be thousands. What a user changes brings a pass nevertheless, and for what has nothing to do with the provider there is one
-// after longestHold at the latest.
+// longestHold is how long a provider is left alone at most, whatever it asks for.
+const longestHold = 5 * time.Minute
+
+// heldBack has the next pass come when the provider can be asked again, and no poll before that: it would come in vain, and may be one of
+// thousands. What does not need the provider has its own time.
 func (s *scope) heldBack(d time.Duration) {
-	s.notBefore = max(s.notBefore, min(d, longestHold))
-	s.recheck = max(s.recheck, s.notBefore)
+	d = min(d, longestHold)
+	s.notBefore = max(s.notBefore, d)
+	s.again(d)
 }
 
 // wish is what should stand at a slot; value "" is nothing of ours.

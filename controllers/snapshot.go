@@ -72,7 +72,8 @@ func (w *SnapshotWriter) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Re
 		if err != nil {
 			return ctrl.Result{}, fmt.Errorf("opening the snapshot: %w", err)
 		}
-		w.writer, w.sites, w.complete = writer, map[string]*written{}, false
+		w.writer, w.sites = writer, map[string]*written{}
+		w.complete = len(writer.Domains()) > 0 // as only a whole one was ever written
 	}
 	sites := w.current(configs.Items)
 	unread, err := w.give(ctx, sites)
@@ -92,7 +93,8 @@ func (w *SnapshotWriter) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Re
 	return ctrl.Result{RequeueAfter: w.nextTurn()}, unread
 }
 
-// Ready implements healthz.Checker: not before this process has written a snapshot, which is a whole one. From then on it is, whatever
+// Ready implements healthz.Checker: not before this process has written a snapshot, which lacks nothing but, of one that was whole
+// before, new sites that can't be read. From then on it is, whatever
 // becomes of the API server (Law 12).
 func (w *SnapshotWriter) Ready(*http.Request) error {
 	if !w.wrote.Load() {

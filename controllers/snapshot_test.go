@@ -158,7 +158,11 @@ func TestAWriterIsReadyWithItsFirstSnapshot(t *testing.T) {
 	w.restart()
 	reader.lost = "three.example"
 	w.snapshot.Reader = reader
-	is("with a new site that can't be read", false)
+	is("with a new site that can't be read, beside a whole snapshot", true)
+	w.snapshot.Dir = t.TempDir()
+	w.restart()
+	w.snapshot.Reader = reader
+	is("with a site that can't be read, and no snapshot", false)
 }
 
 // A certificate that becomes valid is taken when it does, without any change in the cluster.

@@ -336,6 +336,7 @@ func (r *Reconciler) apply(ctx context.Context, s *scope, jobs []*job) error {
 		for i, seen := range zone.Read(ctx, keysOf(sent)...) {
 			if seen.Err != nil {
 				s.failed(sent[i], seen.Err)
+				s.again(r.Poll) // what was written is not left in doubt for as long as others may wait
 				continue
 			}
 			r.settle(ctx, s, sent[i], seen.RRset)

@@ -15,7 +15,7 @@ import (
 // several is bounded by the time-out of the Zone below, not by the context of one of them.
 func Coalesce(zone Zone, linger time.Duration) Zone {
 	most := max(zone.Capabilities().MaxChanges, 1)
-	free := func(context.Context) {}
+	free := func() {}
 	if paced, ok := zone.(pacedZone); ok {
 		free = paced.pace.free
 	}
@@ -61,8 +61,8 @@ type group[In, Out any] struct {
 	run    func(context.Context, []In) []Out
 	most   int // of one call
 	linger time.Duration
-	free   func(context.Context) // waits until a call can be made
-	key    func(In) Key          // no two of one key go together, or in another order; nil: any do
+	free   func()       // waits until a call can be made
+	key    func(In) Key // no two of one key go together, or in another order; nil: any do
 	// units parts the wishes of a caller into those that go in one call, also where they are more than
 	// most; nil: each can go alone.
 	units func([]In) [][]int
@@ -136,7 +136,7 @@ func (g *group[In, Out]) leave(t *ticket[In, Out], late func(In, bool) Out) Out 
 func (g *group[In, Out]) work(ctx context.Context) {
 	for {
 		<-time.NewTimer(g.linger).C
-		g.free(ctx)
+		g.free()
 		batch := g.take()
 		ins := make([]In, len(batch))
 		for i, t := range batch {

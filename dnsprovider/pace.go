@@ -43,7 +43,7 @@ const (
 	// visit is how many calls who comes back makes at the least: a read, a write, and its read-back.
 	visit = 3
 	// furthest is how far off one is asked to come back; beyond, several come at once.
-	furthest = 10 * time.Minute
+	furthest = 5 * time.Minute
 )
 
 // wait returns when a call may be made. Its error is an *Error.
@@ -55,19 +55,18 @@ func (p *Pace) wait(ctx context.Context) error {
 	return sleep(ctx, delay)
 }
 
-// free returns when a call could be made, and not later than patience says. It takes nobody's turn:
-// what is to be sent can be put together when it returns, and not before the wait.
-func (p *Pace) free(ctx context.Context) {
+// free returns when a call could be made, or at once if that is further off than patience. It takes nobody's turn: what
+// is to be sent can be put together when it returns, and not before the wait.
+func (p *Pace) free() {
 	p.mu.Lock()
 	now := p.now()
 	p.recover(now)
 	r := p.limiter.ReserveN(now, 1)
-	delay := r.DelayFrom(now)
+	delay := max(r.DelayFrom(now), p.pausing.Sub(now))
 	r.CancelAt(now)
-	pause := p.pausing.Sub(now)
 	p.mu.Unlock()
-	if pause <= p.patience {
-		_ = sleep(ctx, min(delay, p.patience)) // who has no time left finds out at the call
+	if delay <= p.patience {
+		_ = sleep(context.Background(), delay) // it has no end but the time
 	}
 }
 
@@ -111,6 +110,9 @@ func (p *Pace) reserve() time.Duration {
 	p.recover(now)
 	if pause := p.pausing.Sub(now); pause > p.patience {
 		return pause
+	}
+	if p.limiter.TokensAt(now) >= float64(p.limiter.Burst()) {
+		p.booked = time.Time{} // who was to come has come, or will not
 	}
 	r := p.limiter.ReserveN(now, 1)
 	delay := max(r.DelayFrom(now), p.pausing.Sub(now))

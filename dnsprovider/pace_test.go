@@ -64,7 +64,7 @@ func TestPaceHoldsBack(t *testing.T) {
 		}
 		for i := range 100 {
 			e, _ := errors.AsType[*Error](paced(t, transport))
-			latest := min(time.Duration(10+30*i), 610) * time.Second // three calls each, and nobody much later than furthest
+			latest := min(time.Duration(10+30*i), 310) * time.Second // three calls each, and nobody much later than furthest
 			if e == nil || e.Kind != RateLimited || e.RetryAfter < latest-time.Second || e.RetryAfter > latest {
 				t.Fatalf("number %d got %+v, want %v", i, e, latest)
 			}

@@ -8,8 +8,8 @@ import (
 )
 
 // HostedZones keeps what the search for one hosted zone of an account showed of others: an answer
-// lists up to 100, in the order of their names, so that ten thousand zones are found with a hundred
-// calls. What it does not know is no proof of absence. The zero value is ready for use.
+// lists up to 100, in the order of their names, so that neighbours which are looked for at about the same time are found with one
+// call. What it does not know is no proof of absence. The zero value is ready for use.
 type HostedZones struct {
 	// Now is the clock; nil: nothing is kept.
 	Now func() time.Time
@@ -25,8 +25,11 @@ type hostedZones struct {
 	zones []types.HostedZone
 }
 
-// hostedZonesKept is how long an answer is believed for a name that was not asked for.
-const hostedZonesKept = 10 * time.Minute
+// hostedZonesKept is how long an answer is believed for a name that was not asked for: zones come and go.
+const hostedZonesKept = time.Minute
+
+// searchTurn is how long one search waits for another that may find the same.
+const searchTurn = 2 * time.Second
 
 func (h *HostedZones) searching() chan struct{} {
 	h.mu.Lock()
@@ -58,8 +61,7 @@ func (h *HostedZones) note(shown map[string][]types.HostedZone) {
 	}
 }
 
-// take returns all zones of the name, if that is known. Who asks again has found them to be wrong,
-// and gets them from Route 53.
+// take returns all zones of the name, if that is known, and once: who asks again has found them to be wrong.
 func (h *HostedZones) take(name string) (zones []types.HostedZone, known bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -69,4 +71,11 @@ func (h *HostedZones) take(name string) (zones []types.HostedZone, known bool) {
 		return nil, false
 	}
 	return shown.zones, true
+}
+
+// forget is for a name whose zones are found to be others.
+func (h *HostedZones) forget(name string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.shown, name)
 }

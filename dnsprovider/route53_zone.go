@@ -3,6 +3,7 @@ package dnsprovider
 import (
 	"context"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/route53"
@@ -39,6 +40,7 @@ func (z *route53Zone) forgetZone() {
 	defer z.mu.Unlock()
 	if !z.given {
 		z.id = ""
+		z.hosted.forget(z.apex)
 	}
 }
 
@@ -46,16 +48,22 @@ func (z *route53Zone) forgetZone() {
 // one name, private ones for its networks (split horizon) and public ones of which at most one is
 // delegated to; the list begins with them.
 func (z *route53Zone) findZone(ctx context.Context) (string, error) {
+	if id, ok := z.shownZone(); ok {
+		return id, nil
+	}
+	late := time.NewTimer(searchTurn)
+	defer late.Stop()
 	select {
 	case z.hosted.searching() <- struct{}{}:
 		defer func() { <-z.hosted.searching() }()
+		if id, ok := z.shownZone(); ok {
+			return id, nil
+		}
+	case <-late.C: // on its own
 	case <-ctx.Done():
 		return "", notSent(ctx.Err())
 	}
-	named, known := z.hosted.take(z.apex)
-	if known {
-		return z.onlyZone(named)
-	}
+	var named []types.HostedZone
 	in := &route53.ListHostedZonesByNameInput{DNSName: aws.String(z.apex + "."), MaxItems: aws.Int32(100)}
 	for range maxZonePages {
 		var out *route53.ListHostedZonesByNameOutput
@@ -90,6 +98,16 @@ func (z *route53Zone) findZone(ctx context.Context) (string, error) {
 		in.DNSName, in.HostedZoneId = out.NextDNSName, out.NextHostedZoneId
 	}
 	return "", failure(Invalid, nil, "too many hosted zones are named %s: set the zone id", z.apex)
+}
+
+// shownZone is the one zone that the search for another has shown. What it showed of none, or of several, may be mended by now.
+func (z *route53Zone) shownZone() (id string, ok bool) {
+	named, known := z.hosted.take(z.apex)
+	if !known {
+		return "", false
+	}
+	id, err := z.onlyZone(named)
+	return id, err == nil
 }
 
 // onlyZone chooses among all hosted zones of the apex.

@@ -81,14 +81,26 @@ func (r *Reconciler) decideDKIM(ctx context.Context, s *scope) error {
 	for _, selector := range restored {
 		s.events = append(s.events, event{reason: "KeyRestored", action: "RestoreKey", part: partOf(partKeys, selector), note: fmt.Sprintf("the private key of %s was taken back from the signer's Secret", selector)})
 	}
-	before := s.book.Keyring
+	before, anew := s.book.Keyring, false
+	if s.toldNothing(signer) {
+		before, anew = before.TellAnew(s.now)
+		s.book.Keyring = before
+	}
 	ring := r.advance(ctx, s, s.dkim.policy)
 	s.dkim.offered, s.dkim.offers = before.Offer(ring, s.now)
+	s.dkim.offers = s.dkim.offers || anew
 	if at, ok := keys.NextRotation(ring, s.dkim.policy); ok {
 		s.again(at.Sub(s.now)) // one that is due is under way, or waits for something else than time
 	}
 	s.wantKeys(ring)
 	return nil
+}
+
+// toldNothing reports whether the Secret that signers go by is gone, or was emptied, and this pass makes it anew.
+func (s *scope) toldNothing(signer signer) bool {
+	ring, ok := s.book.signable()
+	return s.book.SignerInUse() == signer.name && len(signer.data[keys.SelectorsFile]) == 0 &&
+		!s.dkim.policy.Frozen && ok && len(ring.With(keys.Active)) > 0
 }
 
 // advance moves every key as far as the policy and what is seen now allow.

@@ -598,3 +598,45 @@ func TestAnnotations(t *testing.T) {
 		t.Errorf("%d keys, want three: it was replaced once", n)
 	}
 }
+
+// The signer's Secret goes right after a switch, before a signer has seen it, and comes back when half of the retention is long over: that
+// is when signers are told, so the retired key's file is in it for as long as after a switch, also if the process dies in between.
+func TestASwitchThatNobodySaw(t *testing.T) {
+	for crash := range 4 { // before which of the writes; 0: none
+		t.Run(fmt.Sprintf("crash %d", crash), func(t *testing.T) {
+			w := newWorld(t)
+			s := signing()
+			s.DKIM.Rotation = &v1alpha1.DKIMRotation{Interval: &metav1.Duration{Duration: 87600 * time.Hour}}
+			w.apply("example-com", s)
+			w.until("example-com", "ready", isReady)
+			old := w.active("example-com")
+			w.edit("example-com", func(md *v1alpha1.MailDomain) { md.Annotations = map[string]string{v1alpha1.AnnotationRotate: "now"} })
+			w.until("example-com", "switched", func(md *v1alpha1.MailDomain) bool { return !slices.Contains(md.Status.DKIM.ActiveSelectors, old) })
+			w.must(w.api.Delete(t.Context(), w.secret(theSigner)))
+			w.forward(v1alpha1.DefaultRotationRetention)
+			if crash > 0 {
+				w.crashAt = len(w.effects) + crash
+			}
+			for w.pass("example-com") {
+				w.restart()
+				w.forward(time.Second)
+			}
+			made := w.clock.Now()
+			file := func() bool { _, there := w.secret(theSigner).Data[keys.PrivateFile(old)]; return there }
+			if !file() {
+				t.Fatal("the retired key's file is not in the Secret that tells of the switch")
+			}
+			w.forward(v1alpha1.DefaultRotationRetention/2 - time.Minute)
+			w.pass("example-com")
+			if !file() {
+				t.Errorf("it has left it %s after", w.clock.Now().Sub(made))
+			}
+			w.forward(2 * time.Hour)
+			w.passes(2)
+			record := w.dns.TXT(old + "._domainkey.example.com")
+			if file() || len(record) != 1 || strings.HasSuffix(record[0], "p=") {
+				t.Errorf("after half of the retention: file %t, record %q", file(), record)
+			}
+		})
+	}
+}

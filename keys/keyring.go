@@ -108,6 +108,18 @@ func (r Keyring) Offer(next Keyring, now time.Time) (offered Keyring, news bool)
 	return offered, news
 }
 
+// TellAnew has retired keys whose files have not left the signer's Secret begin to retire now: that Secret was gone, and nobody
+// knows whether a signer was told of the switch before (Law 4). news is false if there are none.
+func (r Keyring) TellAnew(now time.Time) (told Keyring, news bool) {
+	told = slices.Clone(r)
+	for i, k := range told {
+		if k.State() == Retired && k.Withdrawn.IsZero() {
+			told[i].Retired, news = now, true
+		}
+	}
+	return told, news
+}
+
 // Restart has every wait that is under way begin anew, because the clock went forward by itself: the
 // time since it began is not known.
 func (r Keyring) Restart(now time.Time) {

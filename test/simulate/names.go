@@ -38,15 +38,16 @@ type server struct {
 	serial  int // of the last change that it has taken over
 	due     int // of the last change that it knows of
 	failing probe.Outcome
-	since   time.Time // when it fell silent
-	loss    float64   // of the questions, that it does not hear
+	since   time.Time            // when it fell silent
+	loss    float64              // of the questions, that it does not hear
+	unheard map[string]time.Time // since when it has heard none of the operator's, by name
 	lag     time.Duration
 }
 
 func newNames(w *World) *names {
 	n := &names{w: w}
 	for i := range w.plan.servers {
-		s := &server{name: fmt.Sprintf("ns%d.example.net", i+1), served: map[string][]string{}}
+		s := &server{name: fmt.Sprintf("ns%d.example.net", i+1), served: map[string][]string{}, unheard: map[string]time.Time{}}
 		s.addrs = append(s.addrs, netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)}), 53))
 		if i%2 == 1 { // a second address, of a family without a route
 			s.addrs = append(s.addrs, netip.AddrPortFrom(netip.MustParseAddr(fmt.Sprintf("2001:db8::%d", i+1)), 53))
@@ -121,6 +122,21 @@ func (n *names) recover(s *server) {
 	n.catchUp(s)
 }
 
+// unheard notes that a question for the name was lost. Who loses all of them for as long as the operator waits is away to it, as
+// in recover.
+func (n *names) unheard(s *server, name string) {
+	since, known := s.unheard[name]
+	if !known {
+		since = n.w.now
+		s.unheard[name] = since
+	}
+	if lasts := n.w.now.Sub(since); lasts >= waitedFor-time.Minute && s.due < len(n.changes) {
+		n.w.tell(s.name, "has heard nothing about %s for %s", name, lasts)
+		s.due = len(n.changes)
+		n.catchUp(s)
+	}
+}
+
 // brief is a short form of values, for the trace.
 func brief(values []string) string {
 	if len(values) == 0 {
@@ -146,7 +162,9 @@ func (n *names) answer(s *server, addr netip.AddrPort, name string) probe.Answer
 		a.Outcome = s.failing
 	case s.loss > 0 && n.w.chance(s.loss):
 		a.Outcome = probe.Timeout
+		n.unheard(s, name)
 	default:
+		delete(s.unheard, name)
 		a.Outcome, a.Values = n.content(s, name)
 		a.TTL = n.w.plan.negativeTTL
 		if a.Outcome == probe.Found {

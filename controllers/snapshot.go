@@ -93,12 +93,11 @@ func (w *SnapshotWriter) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Re
 	return ctrl.Result{RequeueAfter: w.nextTurn()}, unread
 }
 
-// Ready implements healthz.Checker: not before this process has written a snapshot, which lacks nothing but, of one that was whole
-// before, new sites that can't be read. From then on it is, whatever
-// becomes of the API server (Law 12).
+// Ready implements healthz.Checker: not before this process has written a snapshot, and from then on, whatever becomes of the API
+// server (Law 12). It is a whole one, but for new sites that can't be read where there was a whole one before.
 func (w *SnapshotWriter) Ready(*http.Request) error {
 	if !w.wrote.Load() {
-		return errors.New("no whole snapshot has been written yet")
+		return errors.New("no snapshot has been written yet: the caches are not filled, or the log says what could not be read")
 	}
 	return nil
 }

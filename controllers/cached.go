@@ -1,6 +1,8 @@
 package controllers
 
 import (
+	"maps"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -13,10 +15,21 @@ func CachedSecret(object any) (any, error) {
 	}
 	secret.ObjectMeta = metav1.ObjectMeta{
 		Namespace: secret.Namespace, Name: secret.Name, UID: secret.UID, ResourceVersion: secret.ResourceVersion,
-		Labels:      only(secret.Labels, managedByLabel, tombstoneLabel),
+		Labels:      interned(only(secret.Labels, managedByLabel, tombstoneLabel)),
 		Annotations: only(secret.Annotations, ownerAnnotation, sharedAnnotation),
 	}
 	return secret, nil
+}
+
+// ofOurs are the labels of nearly all Secrets that the operator makes.
+var ofOurs = map[string]string{managedByLabel: managedBy}
+
+// interned has those with the same labels hold the same map: nobody changes what is in the cache.
+func interned(labels map[string]string) map[string]string {
+	if maps.Equal(labels, ofOurs) {
+		return ofOurs
+	}
+	return labels
 }
 
 // only returns the entries of these names; nil if there are none.

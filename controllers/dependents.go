@@ -14,9 +14,9 @@ import (
 
 // Which MailDomains have to be looked at when something else changes. Every domain has Secrets that the operator writes
 // itself, and any namespace may be full of others: if each of them led to all MailDomains of its namespace, N domains would
-// cost N². So the cache finds by an index those that name it.
+// cost N². So the cache finds by an index those that name it; what is named after its MailDomain needs none, see namedAfter.
 const (
-	bySecret   = "secret"   // the names of the Secrets that a MailDomain has or that spec names
+	bySecret   = "secret"   // the names of the Secrets that spec names
 	byProvider = "provider" // kind and name of its provider
 )
 
@@ -41,9 +41,13 @@ func valuesOf(values func(*v1alpha1.MailDomain) []string) client.IndexerFunc {
 	}
 }
 
-// secretNames are the Secrets that a pass reads by their names, but for the provider's.
-func secretNames(md *v1alpha1.MailDomain) []string {
-	names := []string{ledgerName(md.Name), md.SignerSecretName(), md.Name + "-dkim", md.TLSSecretName()}
+// secretNames are the Secrets that spec names, but for the provider's.
+func secretNames(md *v1alpha1.MailDomain) (names []string) {
+	for _, name := range []string{md.SignerSecretName(), md.TLSSecretName()} {
+		if !slices.Contains(namedAfter(name), md.Name) {
+			names = append(names, name)
+		}
+	}
 	if md.Spec.DKIM != nil {
 		for _, key := range md.Spec.DKIM.Keys {
 			if key.Import != nil {
@@ -52,6 +56,21 @@ func secretNames(md *v1alpha1.MailDomain) []string {
 		}
 	}
 	return distinct(names)
+}
+
+// namedAfter are the names of the MailDomains whose ledger, signer's Secret or certificate a Secret of this name is, if spec names
+// no other. One that spec has left for another may still hold keys.
+func namedAfter(secret string) (mailDomains []string) {
+	var nameless v1alpha1.MailDomain
+	for _, suffix := range []string{ledgerName(""), nameless.SignerSecretName()} {
+		if name, ok := strings.CutSuffix(secret, suffix); ok {
+			mailDomains = append(mailDomains, name)
+		}
+	}
+	if name, ok := strings.CutPrefix(secret, nameless.TLSSecretName()); ok {
+		mailDomains = append(mailDomains, name)
+	}
+	return mailDomains
 }
 
 func providerNames(md *v1alpha1.MailDomain) []string {
@@ -90,6 +109,12 @@ func (r *Reconciler) ofSecret(ctx context.Context, secret client.Object) []recon
 		return r.every(ctx, namespace)
 	}
 	requests := r.found(ctx, namespace, bySecret, name)
+	for _, mailDomain := range namedAfter(name) {
+		at := types.NamespacedName{Namespace: namespace, Name: mailDomain}
+		if r.Client.Get(ctx, at, &v1alpha1.MailDomain{}) == nil { // else there is none, as in found
+			requests = append(requests, reconcile.Request{NamespacedName: at})
+		}
+	}
 	if owner := strings.Split(secret.GetAnnotations()[ownerAnnotation], "/"); len(owner) == 3 && owner[0] == namespace {
 		requests = append(requests, reconcile.Request{NamespacedName: types.NamespacedName{Namespace: namespace, Name: owner[1]}})
 	}

@@ -16,7 +16,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
 	"github.com/maildomain/maildomain-operator/dnsprovider"
@@ -94,7 +93,10 @@ func (r *Reconciler) findProvider(ctx context.Context, md *v1alpha1.MailDomain) 
 // use makes a provider ready, or says why it can't be used.
 func (r *Reconciler) use(ctx context.Context, spec *v1alpha1.DNSProviderSpec, in providerRoom) (provider, error) {
 	p := provider{spec: spec}
-	secrets, why, err := checkProvider(ctx, r.Reader, spec, in, r.Accounts.Ambient)
+	read := func(ctx context.Context, at types.NamespacedName) (*corev1.Secret, error) {
+		return r.credentials.read(ctx, r.Client, r.Reader, at)
+	}
+	secrets, why, err := checkProvider(ctx, read, spec, in, r.Accounts.Ambient)
 	if err != nil || why.bad() {
 		p.verdict = why
 		return p, err
@@ -120,10 +122,13 @@ type providerRoom struct {
 	secrets string // the namespace that its Secret references are for
 }
 
+// readSecret reads one. An error is one of the API server.
+type readSecret func(context.Context, types.NamespacedName) (*corev1.Secret, error)
+
 // checkProvider looks at all that can be known of a provider without asking it, and returns its
 // credentials. ambient: the operator's own identity may be used, by those whom an administrator
 // wrote.
-func checkProvider(ctx context.Context, reader client.Reader, spec *v1alpha1.DNSProviderSpec, in providerRoom, ambient bool) (secrets []string, why verdict, err error) {
+func checkProvider(ctx context.Context, read readSecret, spec *v1alpha1.DNSProviderSpec, in providerRoom, ambient bool) (secrets []string, why verdict, err error) {
 	for _, d := range spec.Domains {
 		if suffix, icann := publicsuffix.PublicSuffix(d); icann && suffix == d {
 			return nil, verdict{v1alpha1.ReasonProviderInvalid,
@@ -141,7 +146,7 @@ func checkProvider(ctx context.Context, reader client.Reader, spec *v1alpha1.DNS
 		}
 	}
 	for _, ref := range b.secrets(spec) {
-		value, why, err := secretValue(ctx, reader, in.secrets, ref)
+		value, why, err := secretValue(ctx, read, in.secrets, ref)
 		if err != nil || why.bad() {
 			return nil, why, err
 		}
@@ -177,10 +182,9 @@ func (r *Reconciler) grants(ctx context.Context, grants []v1alpha1.Grant, md *v1
 	return false, nil
 }
 
-// secretValue reads one value of a Secret, past any cache.
-func secretValue(ctx context.Context, reader client.Reader, namespace string, ref *v1alpha1.SecretKeyRef) (string, verdict, error) {
-	var secret corev1.Secret
-	err := reader.Get(ctx, types.NamespacedName{Namespace: namespace, Name: ref.Name}, &secret)
+// secretValue reads one value of a Secret.
+func secretValue(ctx context.Context, read readSecret, namespace string, ref *v1alpha1.SecretKeyRef) (string, verdict, error) {
+	secret, err := read(ctx, types.NamespacedName{Namespace: namespace, Name: ref.Name})
 	if apierrors.IsNotFound(err) {
 		return "", verdict{v1alpha1.ReasonCredentialsNotFound, fmt.Sprintf("Secret %s in namespace %s does not exist: create it with the key %s", ref.Name, namespace, ref.Key)}, nil
 	}

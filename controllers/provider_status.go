@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -51,7 +52,7 @@ func (r *ProviderReconciler) Reconcile(ctx context.Context, req ctrl.Request) (c
 	}
 	old := object.DeepCopyObject().(client.Object)
 	before := status.DeepCopy()
-	_, why, err := checkProvider(ctx, r.Reader, spec, in, r.Ambient)
+	_, why, err := checkProvider(ctx, r.read, spec, in, r.Ambient)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
@@ -68,6 +69,11 @@ func (r *ProviderReconciler) Reconcile(ctx context.Context, req ctrl.Request) (c
 		return ctrl.Result{}, client.IgnoreNotFound(fmt.Errorf("writing status: %w", err))
 	}
 	return ctrl.Result{}, nil
+}
+
+func (r *ProviderReconciler) read(ctx context.Context, at types.NamespacedName) (*corev1.Secret, error) {
+	var secret corev1.Secret
+	return &secret, r.Reader.Get(ctx, at, &secret)
 }
 
 // requestsFor are the providers that take credentials from the Secret.

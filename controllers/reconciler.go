@@ -54,9 +54,10 @@ type Reconciler struct {
 	// reached from here.
 	TrustReplicas bool
 
-	Accounts *Accounts
-	Keys     KeyMaker
-	proven   keys.Proven
+	Accounts    *Accounts
+	credentials credentials
+	Keys        KeyMaker
+	proven      keys.Proven
 
 	Namespace string // the operator's own
 	Watched   Watched

@@ -90,6 +90,10 @@ func (c *cluster) read(key types.NamespacedName, into client.Object, cached bool
 	if !ok {
 		return apierrors.NewNotFound(resource(into), key.Name)
 	}
+	if metadata, ok := into.(*metav1.PartialObjectMetadata); ok {
+		metadata.ObjectMeta = *found.(*corev1.Secret).ObjectMeta.DeepCopy()
+		return nil
+	}
 	reflect.ValueOf(into).Elem().Set(reflect.ValueOf(found.DeepCopyObject()).Elem())
 	return nil
 }

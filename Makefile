@@ -70,6 +70,8 @@ fmt: ## Format all Go code
 .PHONY: vet
 vet: ## Run go vet
 	$(foreach m,$(CODE_MODULES),go vet -C $(m) ./... &&) true
+	go vet -tags scale .
+	go vet -tags node ./test/node
 
 .PHONY: lint
 lint: ## Run golangci-lint, which also holds the import table
@@ -107,7 +109,7 @@ e2e-node: ## Install the operator on a real node, which it brings up: kubelet, c
 	@[[ "$$(id -u)" == 0 ]] || { echo 'a node needs root: run sudo make e2e-node' >&2; exit 1; }
 	$(MAKE) image IMG=registry.example/maildomain-operator:dev PLATFORMS=linux/$$(go env GOARCH) VERSION= PUSH=
 	$(WITH_CONTROLPLANE) MAILDOMAIN_NODE_ASSETS="$$(go run -C hack/controlplane . -node)"; export MAILDOMAIN_NODE_ASSETS; \
-	MAILDOMAIN_IMAGE=$(CURDIR)/dist/image.tar go test ./test/node -count=1 -timeout 60m -v
+	MAILDOMAIN_IMAGE=$(CURDIR)/dist/image.tar go test -tags node ./test/node -count=1 -timeout 60m -v
 
 .PHONY: upgrade-snapshot
 upgrade-snapshot: ## Record what this version leaves in clusters and zones, for the test of later ones (VERSION=0.1.0)

@@ -1,3 +1,5 @@
+//go:build node
+
 package node
 
 import (
@@ -70,7 +72,7 @@ func raise(t *testing.T) scene {
 	t.Helper()
 	dir := os.Getenv(insideEnv)
 	if dir == "" {
-		t.Skipf("SKIPPED: this test needs root, and a kubelet, containerd and runc: run \"make e2e-node\"")
+		t.Fatal("a node needs root, and a kubelet, containerd and runc: run \"make e2e-node\"")
 	}
 	began := time.Now()
 	node, err := Start(dir, os.Getenv(assetsEnv), os.Getenv(controlPlaneEnv))

@@ -16,15 +16,7 @@ import (
 
 // judge compares, after a soak, the zone with what is wanted, and the process with what it was.
 func (k *soaking) judge(ctx context.Context) error {
-	var wrong []error
-	for i := range k.domains {
-		spec, there := k.wanted[i]
-		if there {
-			wrong = append(wrong, k.published(i, spec))
-			continue
-		}
-		wrong = append(wrong, k.gone(i))
-	}
+	wrong := []error{k.zone()}
 	var list v1alpha1.MailDomainList
 	if err := k.api.List(ctx, &list, client.InNamespace(namespace)); err != nil {
 		return err
@@ -37,6 +29,19 @@ func (k *soaking) judge(ctx context.Context) error {
 	}
 	if k.Quiet.RSS > k.Warm.RSS*moreMemory {
 		wrong = append(wrong, fmt.Errorf("%.0f MiB when all is quiet, %.0f when it was warm: %.2f times as much are allowed", k.Quiet.RSS, k.Warm.RSS, moreMemory))
+	}
+	return errors.Join(wrong...)
+}
+
+// zone compares the zone with what is wanted.
+func (k *soaking) zone() error {
+	var wrong []error
+	for i := range k.domains {
+		if spec, there := k.wanted[i]; there {
+			wrong = append(wrong, k.published(i, spec))
+		} else {
+			wrong = append(wrong, k.gone(i))
+		}
 	}
 	return errors.Join(wrong...)
 }

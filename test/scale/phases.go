@@ -173,6 +173,10 @@ func (s *stage) restart(ctx context.Context) (r restarted, err error) {
 		return r, err
 	}
 	before.passes, before.checks, before.cpu["operator"] = 0, 0, 0
+	profiled := make(chan error, 1)
+	go func() {
+		profiled <- s.profile("restart.pprof", fmt.Sprintf("profile?seconds=%d", max(1, min(s.domains/250, 15))))
+	}()
 	after, err := s.readAfter(ctx, func(p progress) bool { return p.passes >= float64(s.domains) })
 	if err != nil {
 		return r, err
@@ -180,7 +184,7 @@ func (s *stage) restart(ctx context.Context) (r restarted, err error) {
 	r.Seconds = time.Since(began).Seconds()
 	r.spent = after.since(before)
 	_, r.RSS, err = memory(s.operator.pid())
-	return r, err
+	return r, errors.Join(err, <-profiled)
 }
 
 // interval is that of the drift checks in the steady state, so that a run need not last for hours: 20 a second.

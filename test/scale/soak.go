@@ -63,6 +63,7 @@ type soaked struct {
 // size is how big the operator's process is.
 type size struct {
 	Goroutines float64 `json:"goroutines"`
+	Heap       float64 `json:"heapMiB"` // in use, after a collection
 	RSS        float64 `json:"rssMiB"`
 }
 
@@ -156,7 +157,7 @@ func (k *soaking) lastLife(ctx context.Context, long time.Duration) (err error) 
 	if err := k.churn(ctx, long/5); err != nil {
 		return err
 	}
-	if k.Warm, err = k.size(); err != nil {
+	if k.Warm, err = k.size("warm"); err != nil {
 		return err
 	}
 	return k.churn(ctx, long-time.Since(began))
@@ -264,7 +265,10 @@ func (k *soaking) settle(ctx context.Context) (err error) {
 	}); err != nil {
 		return fmt.Errorf("its queue: %w", err)
 	}
-	k.Quiet, err = k.size()
+	if err := until(ctx, patience, func() (bool, error) { return k.zone() == nil, nil }); err != nil { // tombstones come again in their own time
+		return fmt.Errorf("the zone: %w", errors.Join(err, k.zone()))
+	}
+	k.Quiet, err = k.size("quiet")
 	return err
 }
 
@@ -295,7 +299,10 @@ func (k *soaking) allReady(ctx context.Context) error {
 }
 
 // size reads how big the process is, after it has collected its garbage.
-func (k *soaking) size() (z size, err error) {
+func (k *soaking) size(when string) (z size, err error) {
+	if err := k.profile("soak-"+when+".pprof", "heap?gc=1"); err != nil {
+		return z, err
+	}
 	if response, err := http.Get(k.operator.profiles + "heap?gc=1"); err == nil { // the profile is nothing to us
 		response.Body.Close()
 	}
@@ -308,7 +315,7 @@ func (k *soaking) size() (z size, err error) {
 	if err != nil {
 		return z, err
 	}
-	z.Goroutines = gaugeOf(families["go_goroutines"])
+	z.Goroutines, z.Heap = gaugeOf(families["go_goroutines"]), gaugeOf(families["go_memstats_heap_alloc_bytes"])/(1<<20)
 	z.RSS, _, err = memory(k.operator.pid())
 	return z, err
 }
@@ -325,6 +332,7 @@ func (s soaked) table() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Seed %d: %d created, %d changed, %d rotated, %d deleted; %d faults of the name server; %d processes\n",
 		s.Seed, s.Operations["created"], s.Operations["changed"], s.Operations["rotated"], s.Operations["deleted"], s.Faults, s.Processes)
-	fmt.Fprintf(&b, "The last process, warm: %.0f goroutines, %.0f MiB; quiet: %.0f, %.0f MiB\n", s.Warm.Goroutines, s.Warm.RSS, s.Quiet.Goroutines, s.Quiet.RSS)
+	fmt.Fprintf(&b, "The last process, warm: %.0f goroutines, heap %.0f MiB, RSS %.0f MiB; quiet: %.0f, %.0f, %.0f\n",
+		s.Warm.Goroutines, s.Warm.Heap, s.Warm.RSS, s.Quiet.Goroutines, s.Quiet.Heap, s.Quiet.RSS)
 	return b.String()
 }

@@ -27,6 +27,9 @@ func (k *soaking) judge(ctx context.Context) error {
 	if more := k.Quiet.Goroutines - k.Warm.Goroutines; more > moreGoroutines {
 		wrong = append(wrong, fmt.Errorf("%.0f goroutines when all is quiet, %.0f when it was warm: %d more are allowed", k.Quiet.Goroutines, k.Warm.Goroutines, moreGoroutines))
 	}
+	if k.Quiet.Heap > k.Warm.Heap*moreMemory {
+		wrong = append(wrong, fmt.Errorf("%.0f MiB of heap when all is quiet, %.0f when it was warm: %.2f times as much are allowed", k.Quiet.Heap, k.Warm.Heap, moreMemory))
+	}
 	if k.Quiet.RSS > k.Warm.RSS*moreMemory {
 		wrong = append(wrong, fmt.Errorf("%.0f MiB when all is quiet, %.0f when it was warm: %.2f times as much are allowed", k.Quiet.RSS, k.Warm.RSS, moreMemory))
 	}

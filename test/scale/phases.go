@@ -61,7 +61,7 @@ func (s *stage) apply(ctx context.Context) (a applied, err error) {
 	}
 	profiled := make(chan error, 1)
 	began := time.Now()
-	go func() { profiled <- s.profile("apply.pprof", "profile?seconds=15") }()
+	go func() { profiled <- s.profileAll(ctx, "apply", 15) }()
 	created, ready, err := s.createAll(ctx)
 	if err != nil {
 		return a, err
@@ -174,10 +174,8 @@ func (s *stage) restart(ctx context.Context) (r restarted, err error) {
 	}
 	before.passes, before.checks, before.cpu["operator"] = 0, 0, 0
 	profiled := make(chan error, 1)
-	go func() {
-		profiled <- s.profile("restart.pprof", fmt.Sprintf("profile?seconds=%d", max(1, min(s.domains/250, 15))))
-	}()
-	after, err := s.readAfter(ctx, func(p progress) bool { return p.passes >= float64(s.domains) })
+	go func() { profiled <- s.profileAll(ctx, "restart", max(1, min(s.domains/250, 30))) }()
+	after, err := s.readAfter(ctx, func(p progress) float64 { return float64(s.domains) - p.passes })
 	if err != nil {
 		return r, err
 	}
@@ -192,16 +190,37 @@ func (s *stage) interval() time.Duration {
 	return max(10*time.Second, time.Duration(s.domains)*time.Second/20)
 }
 
-// readAfter reads the meters when the operator has done so much, and nothing waits.
-func (s *stage) readAfter(ctx context.Context, enough func(progress) bool) (reading, error) {
-	err := until(ctx, patience+2*s.interval(), func() (bool, error) {
+// readAfter reads the meters when nothing is left to be done, and nothing waits. For each look the operator goes through all of its
+// MailDomains, to count them, which is not to be what is measured: the next look is when half of what is left should be done.
+func (s *stage) readAfter(ctx context.Context, left func(progress) float64) (reading, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience+2*s.interval())
+	defer cancel()
+	var first, began = 0.0, time.Now()
+	for {
 		p, err := s.operator.progress()
-		return err == nil && enough(p) && p.waiting == 0, err
-	})
-	if err != nil {
-		return reading{}, err
+		if err != nil {
+			return reading{}, err
+		}
+		rest := left(p)
+		if rest <= 0 && p.waiting == 0 {
+			return s.read(ctx)
+		}
+		first = max(first, rest)
+		select {
+		case <-time.After(halfTime(time.Since(began), first-rest, rest)):
+		case <-ctx.Done():
+			return reading{}, ctx.Err()
+		}
 	}
-	return s.read(ctx)
+}
+
+// halfTime is how long half of the rest will take at the pace so far, between half a second and ten.
+func halfTime(elapsed time.Duration, done, rest float64) time.Duration {
+	const least, most = 500 * time.Millisecond, 10 * time.Second
+	if done <= 0 {
+		return least
+	}
+	return min(max(time.Duration(float64(elapsed)*rest/done/2), least), most)
 }
 
 // steady looks at the operator while nothing happens but drift checks, for one interval. Its own looks are no more than they must be, as
@@ -219,7 +238,7 @@ func (s *stage) steady(ctx context.Context) (d spent, err error) {
 	case <-time.After(s.interval()):
 	case <-ctx.Done():
 	}
-	after, err := s.readAfter(ctx, func(p progress) bool { return p.checks >= before.checks+float64(s.domains) })
+	after, err := s.readAfter(ctx, func(p progress) float64 { return before.checks + float64(s.domains) - p.checks })
 	if err != nil {
 		return d, err
 	}

@@ -16,9 +16,11 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -236,6 +238,24 @@ func (s *stage) profile(name, query string) error {
 	defer response.Body.Close()
 	content, err := io.ReadAll(response.Body)
 	return errors.Join(err, os.MkdirAll(s.profiles, 0o755), os.WriteFile(filepath.Join(s.profiles, name), content, 0o644))
+}
+
+// profileAll has the operator and kube-apiserver write what they use a processor for, at the same time, if profiles are wanted.
+func (s *stage) profileAll(ctx context.Context, name string, seconds int) error {
+	if s.profiles == "" {
+		return nil
+	}
+	var both errgroup.Group
+	both.Go(func() error { return s.profile(name+".pprof", fmt.Sprintf("profile?seconds=%d", seconds)) })
+	both.Go(func() error {
+		clients, err := kubernetes.NewForConfig(s.config)
+		if err != nil {
+			return err
+		}
+		content, err := clients.RESTClient().Get().AbsPath("/debug/pprof/profile").Param("seconds", strconv.Itoa(seconds)).DoRaw(ctx)
+		return errors.Join(err, os.MkdirAll(s.profiles, 0o755), os.WriteFile(filepath.Join(s.profiles, name+"-apiserver.pprof"), content, 0o644))
+	})
+	return both.Wait()
 }
 
 func freePort() (string, error) {

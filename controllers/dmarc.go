@@ -57,7 +57,7 @@ func (r *Reconciler) inheritance(ctx context.Context, s *scope, slot records.Slo
 	if len(s.book.At(slot.Key)) == 0 && (!s.md.Spec.Manual() || r.look(ctx, s, slot.Name).absent()) {
 		return verdict{} // it is gone
 	}
-	inherited, from, err := r.inherited(ctx, s.md.Spec.Domain)
+	inherited, from, err := s.inherited(ctx)
 	switch {
 	case err != nil:
 		return verdict{v1alpha1.ReasonServersUnreachable, fmt.Sprintf("%s: it is removed when it is known which policy would be inherited: %s", slot.Key, firstLine(err))}
@@ -95,7 +95,7 @@ func (r *Reconciler) lookForPolicy(ctx context.Context, s *scope) *policyInForce
 	texts := seen.values()
 	if seen.rrset(slot.Key).Alias != "" {
 		// What stands at the alias's target is not the zone's to say.
-		found, err := r.Resolver.LookupTXT(ctx, slot.Name+".")
+		found, err := s.resolver.LookupTXT(ctx, slot.Name+".")
 		if err != nil && !isNotFound(err) {
 			p.unknown = firstLine(err)
 		}
@@ -122,7 +122,7 @@ func (r *Reconciler) lookForPolicy(ctx context.Context, s *scope) *policyInForce
 	if len(p.texts) == 1 && len(p.own) == 1 || s.ending != nil {
 		return p
 	}
-	inherited, from, err := r.inherited(ctx, s.md.Spec.Domain)
+	inherited, from, err := s.inherited(ctx)
 	if err != nil {
 		p.unknown, p.walked = firstLine(err), false
 	} else if from != "" {
@@ -134,8 +134,9 @@ func (r *Reconciler) lookForPolicy(ctx context.Context, s *scope) *policyInForce
 
 // inherited returns the policy that applies to a domain without a record of its own, in the form
 // that such a record would have, and at which name it stands.
-func (r *Reconciler) inherited(ctx context.Context, domain string) (record dmarc.Record, from string, err error) {
-	found, err := dmarc.Discover(ctx, without{r.Resolver, records.DMARCSlot(domain).Name + "."}, domain)
+func (s *scope) inherited(ctx context.Context) (record dmarc.Record, from string, err error) {
+	domain := s.md.Spec.Domain
+	found, err := dmarc.Discover(ctx, without{s.resolver, records.DMARCSlot(domain).Name + "."}, domain)
 	if err != nil || found.Policy == nil {
 		return dmarc.Record{}, "", err
 	}
@@ -264,7 +265,7 @@ func (r *Reconciler) external(ctx context.Context, s *scope, e v1alpha1.External
 	}
 	seen := r.look(ctx, s, slot.Name)
 	if seen.rrset(slot.Key).Alias != "" {
-		return r.aliased(ctx, slot)
+		return s.aliased(ctx, slot)
 	}
 	for _, text := range seen.values() {
 		if signsWith(text) {
@@ -277,8 +278,8 @@ func (r *Reconciler) external(ctx context.Context, s *scope, e v1alpha1.External
 }
 
 // aliased says whether the CNAME at the selector of somebody else's key leads to one.
-func (r *Reconciler) aliased(ctx context.Context, slot records.Slot) verdict {
-	switch texts, err := r.Resolver.LookupTXT(ctx, slot.Name+"."); {
+func (s *scope) aliased(ctx context.Context, slot records.Slot) verdict {
+	switch texts, err := s.resolver.LookupTXT(ctx, slot.Name+"."); {
 	case err != nil && !isNotFound(err):
 		return verdict{v1alpha1.ReasonServersUnreachable, fmt.Sprintf("%s: the target of its CNAME can't be found out now", slot.Key)}
 	case len(texts) != 1 || !signsWith(texts[0]):

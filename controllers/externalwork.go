@@ -96,7 +96,7 @@ func (r *Reconciler) gatherExternal(ctx context.Context, s *scope, slot records.
 	seen := r.look(ctx, s, slot.Name)
 	var target []string
 	if seen.rrset(slot.Key).Alias != "" {
-		target, err = r.Resolver.LookupTXT(ctx, slot.Name+".")
+		target, err = s.resolver.LookupTXT(ctx, slot.Name+".")
 		if err != nil && !isNotFound(err) {
 			x.record = announcing{state: v1alpha1.RecordPublished, why: verdict{v1alpha1.ReasonServersUnreachable, fmt.Sprintf("%s: the target of its CNAME can't be found out now", slot)}}
 			return x
@@ -123,7 +123,7 @@ func (r *Reconciler) ownAddresses(ctx context.Context, s *scope) func(netip.Addr
 					continue
 				}
 				for _, network := range []string{"ip4", "ip6"} {
-					found, err := r.Resolver.LookupNetIP(ctx, network, value+".")
+					found, err := s.resolver.LookupNetIP(ctx, network, value+".")
 					if err != nil && !isNotFound(err) {
 						return func(netip.Addr) (bool, bool) { return false, handed }
 					}

@@ -81,7 +81,7 @@ func (r *Reconciler) dkimSubject(ctx context.Context, s *scope, slot records.Slo
 func (r *Reconciler) dmarcSubject(ctx context.Context, s *scope, texts []string) (subject dmarc.Subject, known bool) {
 	domain := s.md.Spec.Domain
 	subject = dmarc.Subject{Texts: texts, DomainTexts: r.look(ctx, s, domain).values()}
-	found, err := dmarc.Discover(ctx, r.Resolver, domain)
+	found, err := dmarc.Discover(ctx, s.resolver, domain)
 	if err != nil {
 		return subject, false
 	}
@@ -89,7 +89,7 @@ func (r *Reconciler) dmarcSubject(ctx context.Context, s *scope, texts []string)
 		subject.Organization = found.Organization
 	}
 	if found.Policy != nil && found.Policy.Domain == domain {
-		if subject.Destinations, err = dmarc.Destinations(ctx, r.Resolver, domain, found.Policy.Record); err != nil {
+		if subject.Destinations, err = dmarc.Destinations(ctx, s.resolver, domain, found.Policy.Record); err != nil {
 			return subject, false
 		}
 	}

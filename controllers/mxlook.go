@@ -19,7 +19,7 @@ const typeMX = "MX"
 // they don't say the same while the zone changes. A name server that gives no answer makes no host vanish: one that was
 // live before stays so while the server is waited for, which is an hour. From then on it is one that has left.
 func (r *Reconciler) mxHosts(ctx context.Context, s *scope) ([]mxHost, error) {
-	resolved, err := r.resolvedMX(ctx, s.md.Spec.Domain)
+	resolved, err := s.resolvedMX(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -35,7 +35,7 @@ func (r *Reconciler) mxHosts(ctx context.Context, s *scope) ([]mxHost, error) {
 		return nil, err
 	}
 	s.unclear = s.unclear || slices.ContainsFunc(hosts, func(h mxHost) bool { return h.implicit }) // goes by addresses
-	if hosts, err = r.deliverable(ctx, hosts); err != nil {
+	if hosts, err = s.deliverable(ctx, hosts); err != nil {
 		return nil, err
 	}
 	return s.keepMX(hosts, seen), nil
@@ -74,8 +74,9 @@ func (m *mxSaid) add(host string) {
 }
 
 // resolvedMX is what the resolver says of the domain's MX records.
-func (r *Reconciler) resolvedMX(ctx context.Context, domain string) (said mxSaid, err error) {
-	mx, err := r.Resolver.LookupMX(ctx, domain)
+func (s *scope) resolvedMX(ctx context.Context) (said mxSaid, err error) {
+	domain := s.md.Spec.Domain
+	mx, err := s.resolver.LookupMX(ctx, domain)
 	if err != nil && !isNotFound(err) {
 		return mxSaid{}, err
 	}
@@ -159,13 +160,13 @@ func whereMX(name string, said []mxSaid) string {
 }
 
 // deliverable takes out the domain itself, where it is there for want of MX records and has no address.
-func (r *Reconciler) deliverable(ctx context.Context, hosts []mxHost) ([]mxHost, error) {
+func (s *scope) deliverable(ctx context.Context, hosts []mxHost) ([]mxHost, error) {
 	at := slices.IndexFunc(hosts, func(h mxHost) bool { return h.implicit })
 	if at < 0 {
 		return hosts, nil
 	}
 	for _, network := range []string{"ip4", "ip6"} {
-		addrs, err := r.Resolver.LookupNetIP(ctx, network, hosts[at].name)
+		addrs, err := s.resolver.LookupNetIP(ctx, network, hosts[at].name)
 		if err != nil && !isNotFound(err) {
 			return nil, err
 		}

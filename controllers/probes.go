@@ -6,6 +6,7 @@ import (
 	"net/netip"
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
+	"github.com/maildomain/maildomain-operator/mailauth/spf"
 	"github.com/maildomain/maildomain-operator/probe"
 	"github.com/maildomain/maildomain-operator/survey"
 )
@@ -32,6 +33,18 @@ type PolicyFetcher interface {
 // ReplicaFetcher gets the policy of a domain from given addresses, as probe.PolicyFetcher does.
 type ReplicaFetcher interface {
 	FetchFrom(ctx context.Context, domain string, targets []netip.AddrPort) (probe.PolicyAnswer, error)
+}
+
+// eyes are those of one pass, whose parts must not contradict each other: they ask a question once. A simulation's ask each time.
+func (r *Reconciler) eyes() (spf.Resolver, Prober) {
+	resolver, prober := r.Resolver, r.Prober
+	if real, ok := resolver.(*probe.Resolver); ok {
+		resolver = real.Once()
+	}
+	if real, ok := prober.(*probe.Prober); ok {
+		prober = real.Once()
+	}
+	return resolver, prober
 }
 
 // MXProber knows what the hosts of MX records offer, as probe.MXWatch does.

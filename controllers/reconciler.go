@@ -23,7 +23,6 @@ import (
 	"github.com/maildomain/maildomain-operator/keys"
 	"github.com/maildomain/maildomain-operator/lease"
 	"github.com/maildomain/maildomain-operator/mailauth/spf"
-	"github.com/maildomain/maildomain-operator/probe"
 )
 
 // Reconciler makes what a MailDomain states true, and says how far that is so.
@@ -188,19 +187,16 @@ func early(interval time.Duration, name string) time.Duration {
 }
 
 func (r *Reconciler) newScope(md *v1alpha1.MailDomain) *scope {
-	prober := r.Prober
-	if real, ok := prober.(*probe.Prober); ok {
-		prober = real.Once()
-	}
+	resolver, prober := r.eyes()
 	return &scope{
-		prober: prober,
-
-		now:     r.Clock.Now().UTC().Truncate(time.Second),
-		md:      md,
-		zones:   map[string]dnsprovider.Zone{},
-		looks:   map[string]sight{},
-		sights:  map[asked]sight{},
-		blocked: map[string]verdict{},
+		now:      r.Clock.Now().UTC().Truncate(time.Second),
+		md:       md,
+		resolver: resolver,
+		prober:   prober,
+		zones:    map[string]dnsprovider.Zone{},
+		looks:    map[string]sight{},
+		sights:   map[asked]sight{},
+		blocked:  map[string]verdict{},
 	}
 }
 

@@ -54,6 +54,7 @@ type hour struct {
 	checking, passing  time.Duration
 	busiest            int // checks in one minute
 	writes, operations int64
+	queries            int
 }
 
 func restOf(t testing.TB, n int) hour {
@@ -66,6 +67,11 @@ func restOf(t testing.TB, n int) hour {
 	if h.checks < 5*n || h.checks > 7*n || h.passes < n || h.passes > 2*n { // each up to a tenth earlier; a check is left out for a pass
 		t.Errorf("%d checks and %d passes of %d MailDomains", h.checks, h.passes, n)
 	}
+	// A check looks at six names, after who serves their zone (NS, A, AAAA). A pass finds that zone for each of them (SOA), beside them
+	// the servers' own SOA, and the policies (four names) by which receivers judge. Nobody is asked the same twice.
+	if most := 9*h.checks + 21*h.passes; h.queries > most {
+		t.Errorf("%d DNS queries in %d checks and %d passes, want at most %d", h.queries, h.checks, h.passes, most)
+	}
 	if mean := float64(h.checks) / 60; n >= 1000 && float64(h.busiest) > 2*mean {
 		t.Errorf("%d checks in one minute, of %.0f in the mean", h.busiest, mean)
 	}
@@ -77,6 +83,7 @@ type manyAtRest struct {
 	t          testing.TB
 	clock      *clocktesting.FakePassiveClock
 	r          *Reconciler
+	server     *dnsserver.Server
 	writes     atomic.Int64 // to the API server
 	operations atomic.Int64 // at the provider
 	agenda     appointments
@@ -175,6 +182,7 @@ func newManyAtRest(t testing.TB, n int) *manyAtRest {
 	})
 	w.must(err)
 	t.Cleanup(func() { server.Close() })
+	w.server = server
 	named := func(name string) metav1.ObjectMeta { return metav1.ObjectMeta{Namespace: "mail", Name: name} }
 	objects := []client.Object{
 		&corev1.Secret{ObjectMeta: named("tsig"), Data: map[string][]byte{"secret": []byte(tsigSecret)}},
@@ -281,7 +289,7 @@ func (w *manyAtRest) untilAtRest(names []types.NamespacedName) {
 // hour makes what is due in the next hour.
 func (w *manyAtRest) hour() (h hour) {
 	w.t.Helper()
-	began, writes, operations := w.clock.Now(), w.writes.Load(), w.operations.Load()
+	began, writes, operations, queries := w.clock.Now(), w.writes.Load(), w.operations.Load(), w.server.Queries()
 	minutes := map[int]int{}
 	for {
 		due, ok := w.next(began.Add(time.Hour))
@@ -307,6 +315,7 @@ func (w *manyAtRest) hour() (h hour) {
 			w.plan(due, result.RequeueAfter)
 		}
 	}
+	h.queries = w.server.Queries() - queries
 	h.writes, h.operations = w.writes.Load()-writes, w.operations.Load()-operations
 	if len(w.found) > 0 {
 		w.t.Errorf("checks find that %v have changed", w.found)

@@ -18,8 +18,9 @@ type scope struct {
 	now time.Time
 	md  *v1alpha1.MailDomain // as read; never changed
 
-	prober   Prober // that of the pass
-	book     *book  // the ledger and the private keys
+	resolver spf.Resolver // of the pass, as the next one: each question is asked once
+	prober   Prober
+	book     *book // the ledger and the private keys
 	provider provider
 	zones    map[string]dnsprovider.Zone // by apex
 	looks    map[string]sight            // what the name servers say, by name

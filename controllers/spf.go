@@ -30,7 +30,7 @@ func (r *Reconciler) decideSPF(ctx context.Context, s *scope) error {
 			return nil
 		}
 		if record, err := spf.Parse(texts[0]); err == nil {
-			s.spf.analysis, s.spf.known = spf.Analyze(ctx, r.Resolver, s.md.Spec.Domain, record), true
+			s.spf.analysis, s.spf.known = spf.Analyze(ctx, s.resolver, s.md.Spec.Domain, record), true
 		}
 		return nil
 	}
@@ -39,7 +39,7 @@ func (r *Reconciler) decideSPF(ctx context.Context, s *scope) error {
 		s.block(v1alpha1.ConditionSPFReady, verdict{v1alpha1.ReasonSPFPermError, fmt.Sprintf("spec.spf: %v", err)})
 		return nil
 	}
-	s.spf.analysis, s.spf.known = spf.Analyze(ctx, r.Resolver, s.md.Spec.Domain, record), true
+	s.spf.analysis, s.spf.known = spf.Analyze(ctx, s.resolver, s.md.Spec.Domain, record), true
 	why := spfVerdict(slot, s.spf.analysis)
 	s.block(v1alpha1.ConditionSPFReady, why)
 	hold := why

@@ -51,7 +51,7 @@ func scale(ctx context.Context) error {
 	flag.BoolVar(&o.stock, "stock", true, "rsa keys come from a stock that is made before the clock starts; false: the operator makes them meanwhile")
 	flag.StringVar(&o.binary, "operator", "bin/maildomain-scale", "the operator, built with the tag scale")
 	flag.IntVar(&o.foreign, "foreign", 0, "`number` of Secrets of 100 KiB that are nothing to the operator: what they cost it in memory is measured at the end")
-	flag.StringVar(&o.profiles, "profiles", "", "`directory` for profiles of the operator; empty: none are taken")
+	flag.StringVar(&o.profiles, "profiles", "", "`directory` for profiles of the operator, and of kube-apiserver; empty: none are taken")
 	soaks := flag.Duration("soak", 0, "instead of measuring: `time` for which MailDomains come, change and go, the name server fails and the operator is killed; then all is compared")
 	seed := flag.Uint64("seed", 1, "with -soak: what chance begins with")
 	output := flag.String("json", "", "`file` for the figures; empty: none")

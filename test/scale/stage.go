@@ -17,12 +17,15 @@ import (
 
 	"github.com/go-logr/logr"
 	"golang.org/x/sync/errgroup"
+	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -47,8 +50,9 @@ const (
 // stage is everything that runs.
 type stage struct {
 	options
-	dir        string // logs, kubeconfig
-	kubeconfig string
+	dir        string // logs, kubeconfigs
+	admin      string // kubeconfig of who may do everything
+	kubeconfig string // of the operator
 	config     *rest.Config
 	api        client.WithWatch
 	dns        *dnsserver.Server
@@ -90,6 +94,7 @@ func (s *stage) start(ctx context.Context) error {
 		{"the control plane", s.startControlPlane},
 		{"the name server", s.startDNS},
 		{"the provider", s.makeProvider},
+		{"the operator's account", s.makeAccount},
 	} {
 		if err := step.do(ctx); err != nil {
 			return fmt.Errorf("%s: %w", step.what, err)
@@ -137,8 +142,8 @@ func (s *stage) startControlPlane(context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.kubeconfig = filepath.Join(s.dir, "kubeconfig")
-	if err := os.WriteFile(s.kubeconfig, content, 0o600); err != nil {
+	s.admin = filepath.Join(s.dir, "admin.kubeconfig")
+	if err := os.WriteFile(s.admin, content, 0o600); err != nil {
 		return err
 	}
 	scheme := runtime.NewScheme()
@@ -179,6 +184,30 @@ func (s *stage) makeProvider(ctx context.Context) (err error) {
 		}
 	}
 	return nil
+}
+
+// makeAccount gives the operator the rights that config/ gives it, the limits on them, and a token: what each request of it costs the API
+// server depends on how it proves who it is, and on what that account may do.
+func (s *stage) makeAccount(ctx context.Context) error {
+	for _, part := range []string{"config/rbac", "config/admission"} {
+		command := exec.CommandContext(ctx, filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl"), "--kubeconfig", s.admin, "create", "-k", part)
+		if said, err := command.CombinedOutput(); err != nil {
+			return fmt.Errorf("kubectl create -k %s: %w\n%s", part, err, said)
+		}
+	}
+	day := int64(24 * 60 * 60)
+	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &day}}
+	manager := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: "maildomain-manager"}}
+	if err := s.api.SubResource("token").Create(ctx, manager, request); err != nil {
+		return err
+	}
+	s.kubeconfig = filepath.Join(s.dir, "operator.kubeconfig")
+	return clientcmd.WriteToFile(clientcmdapi.Config{
+		Clusters:       map[string]*clientcmdapi.Cluster{"scale": {Server: s.config.Host, CertificateAuthorityData: s.config.CAData}},
+		AuthInfos:      map[string]*clientcmdapi.AuthInfo{"operator": {Token: request.Status.Token}},
+		Contexts:       map[string]*clientcmdapi.Context{"scale": {Cluster: "scale", AuthInfo: "operator"}},
+		CurrentContext: "scale",
+	}, s.kubeconfig)
 }
 
 // startOperator runs the operator as it is deployed, but for its addresses and with more arguments. It is ready when this

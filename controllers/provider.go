@@ -28,6 +28,8 @@ type provider struct {
 	granted bool                                        // by a cluster administrator
 	open    func(zone string) (dnsprovider.Zone, error) // nil: it can't be used, see verdict
 	verdict verdict
+
+	distrust func() // has the credentials read again; nil: there are none
 }
 
 func (p provider) usable() bool { return p.open != nil }
@@ -93,13 +95,20 @@ func (r *Reconciler) findProvider(ctx context.Context, md *v1alpha1.MailDomain) 
 // use makes a provider ready, or says why it can't be used.
 func (r *Reconciler) use(ctx context.Context, spec *v1alpha1.DNSProviderSpec, in providerRoom) (provider, error) {
 	p := provider{spec: spec}
-	read := func(ctx context.Context, at types.NamespacedName) (*corev1.Secret, error) {
-		return r.credentials.read(ctx, r.Client, r.Reader, at)
+	var used []credentialAt
+	read := func(ctx context.Context, at credentialAt) (value string, there bool, err error) {
+		used = append(used, at)
+		return r.credentials.read(ctx, r.Client, r.Reader, at, r.Clock.Now())
 	}
 	secrets, why, err := checkProvider(ctx, read, spec, in, r.Accounts.Ambient)
 	if err != nil || why.bad() {
 		p.verdict = why
 		return p, err
+	}
+	p.distrust = func() {
+		for _, at := range used {
+			r.credentials.forget(at)
+		}
 	}
 	p.open = func(zone string) (dnsprovider.Zone, error) {
 		if in.kind == v1alpha1.KindDNSProvider {
@@ -122,13 +131,13 @@ type providerRoom struct {
 	secrets string // the namespace that its Secret references are for
 }
 
-// readSecret reads one. An error is one of the API server.
-type readSecret func(context.Context, types.NamespacedName) (*corev1.Secret, error)
+// readCredential returns the value, and whether the Secret has the key. An error is that of reading the Secret.
+type readCredential func(context.Context, credentialAt) (value string, there bool, err error)
 
 // checkProvider looks at all that can be known of a provider without asking it, and returns its
 // credentials. ambient: the operator's own identity may be used, by those whom an administrator
 // wrote.
-func checkProvider(ctx context.Context, read readSecret, spec *v1alpha1.DNSProviderSpec, in providerRoom, ambient bool) (secrets []string, why verdict, err error) {
+func checkProvider(ctx context.Context, read readCredential, spec *v1alpha1.DNSProviderSpec, in providerRoom, ambient bool) (secrets []string, why verdict, err error) {
 	for _, d := range spec.Domains {
 		if suffix, icann := publicsuffix.PublicSuffix(d); icann && suffix == d {
 			return nil, verdict{v1alpha1.ReasonProviderInvalid,
@@ -183,19 +192,18 @@ func (r *Reconciler) grants(ctx context.Context, grants []v1alpha1.Grant, md *v1
 }
 
 // secretValue reads one value of a Secret.
-func secretValue(ctx context.Context, read readSecret, namespace string, ref *v1alpha1.SecretKeyRef) (string, verdict, error) {
-	secret, err := read(ctx, types.NamespacedName{Namespace: namespace, Name: ref.Name})
+func secretValue(ctx context.Context, read readCredential, namespace string, ref *v1alpha1.SecretKeyRef) (string, verdict, error) {
+	value, there, err := read(ctx, credentialAt{types.NamespacedName{Namespace: namespace, Name: ref.Name}, ref.Key})
 	if apierrors.IsNotFound(err) {
 		return "", verdict{v1alpha1.ReasonCredentialsNotFound, fmt.Sprintf("Secret %s in namespace %s does not exist: create it with the key %s", ref.Name, namespace, ref.Key)}, nil
 	}
 	if err != nil {
 		return "", verdict{}, fmt.Errorf("reading Secret %s: %w", ref.Name, err)
 	}
-	value, ok := secret.Data[ref.Key]
-	if !ok {
+	if !there {
 		return "", verdict{v1alpha1.ReasonCredentialsNotFound, fmt.Sprintf("Secret %s in namespace %s has no key %s: add it", ref.Name, namespace, ref.Key)}, nil
 	}
-	return string(value), verdict{}, nil
+	return value, verdict{}, nil
 }
 
 // dialAllowed connects on behalf of a user's configuration: to public addresses, and to those

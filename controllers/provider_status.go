@@ -71,9 +71,11 @@ func (r *ProviderReconciler) Reconcile(ctx context.Context, req ctrl.Request) (c
 	return ctrl.Result{}, nil
 }
 
-func (r *ProviderReconciler) read(ctx context.Context, at types.NamespacedName) (*corev1.Secret, error) {
+func (r *ProviderReconciler) read(ctx context.Context, at credentialAt) (value string, there bool, err error) {
 	var secret corev1.Secret
-	return &secret, r.Reader.Get(ctx, at, &secret)
+	err = r.Reader.Get(ctx, at.secret, &secret)
+	text, there := secret.Data[at.key]
+	return string(text), there, err
 }
 
 // requestsFor are the providers that take credentials from the Secret.

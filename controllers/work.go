@@ -393,6 +393,9 @@ func (s *scope) providerFailed(err error) verdict {
 	if e, ok := errors.AsType[*dnsprovider.Error](err); ok && e.Kind == dnsprovider.RateLimited {
 		s.heldBack(e.RetryAfter)
 	}
+	if why.reason == v1alpha1.ReasonUnauthorized && s.provider.distrust != nil {
+		s.provider.distrust() // they may be old, whatever the cache shows
+	}
 	return why
 }
 

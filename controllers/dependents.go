@@ -111,7 +111,7 @@ func (r *Reconciler) ofSecret(ctx context.Context, secret client.Object) []recon
 	requests := r.found(ctx, namespace, bySecret, name)
 	for _, mailDomain := range namedAfter(name) {
 		at := types.NamespacedName{Namespace: namespace, Name: mailDomain}
-		if r.Client.Get(ctx, at, &v1alpha1.MailDomain{}) == nil { // else there is none, as in found
+		if r.Client.Get(ctx, at, &v1alpha1.MailDomain{}, client.UnsafeDisableDeepCopy) == nil { // else there is none, as in found
 			requests = append(requests, reconcile.Request{NamespacedName: at})
 		}
 	}

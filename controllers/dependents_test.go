@@ -96,7 +96,7 @@ func TestWhomAChangeMattersTo(t *testing.T) {
 	}
 }
 
-// What is named after its MailDomain is in no index, which with two values for each of its Secrets would be a fifth of the memory.
+// What is named after its MailDomain is in no index, which would have two values for each of its Secrets.
 func TestOnlyWhatSpecNamesIsIndexed(t *testing.T) {
 	md := &v1alpha1.MailDomain{ObjectMeta: metav1.ObjectMeta{Name: "a"}, Spec: v1alpha1.MailDomainSpec{DKIM: &v1alpha1.DKIMSpec{}, MTASTS: &v1alpha1.MTASTSSpec{}}}
 	if names := secretNames(md); len(names) > 0 {

@@ -12,6 +12,7 @@ import (
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
 	"github.com/maildomain/maildomain-operator/dnsprovider"
 	"github.com/maildomain/maildomain-operator/keys"
+	"github.com/maildomain/maildomain-operator/records"
 )
 
 // Each Event is a write to the API server, for each domain of the cluster. So what a pass did well is told in few: the records
@@ -45,7 +46,15 @@ func partOf(field string, names ...string) string {
 
 // told is what the pass has to tell, but for the conditions that moved.
 func (s *scope) told() []event {
-	return slices.Concat(keysMoved(s.steps, s.dkim.policy.Retention), recordsMade(s.made), s.events)
+	return slices.Concat(keysMoved(s.untoldSteps(), s.dkim.policy.Retention), recordsMade(s.made), s.events)
+}
+
+// untoldSteps leaves out that a key was made and published, where the pass tells of the record that it has made for it.
+func (s *scope) untoldSteps() []keyStep {
+	return slices.DeleteFunc(slices.Clone(s.steps), func(step keyStep) bool {
+		slot := records.DKIMSlot(s.md.Spec.Domain, step.selector)
+		return (step.to == keys.Generated || step.to == keys.Published) && slices.ContainsFunc(s.made, func(one made) bool { return one.key == slot.Key })
+	})
 }
 
 // inFew tells of things together, in as few Events as their notes have room for.

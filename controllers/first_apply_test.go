@@ -84,7 +84,6 @@ func TestEventsOfAFirstApply(t *testing.T) {
 	want := []string{
 		fmt.Sprintf("Normal Create TXT _maildomain.example.com, TXT example.com, TXT %s._domainkey.example.com, TXT %s._domainkey.example.com, TXT _dmarc.example.com, TXT _smtp._tls.example.com", a, b),
 		fmt.Sprintf("Normal KeyActive DKIM keys %s (rsa) and %s (ed25519) are active: new mail should carry s=%[1]s or s=%[2]s in its DKIM-Signature", a, b),
-		fmt.Sprintf("Normal KeyPublished DKIM keys %s (rsa) and %s (ed25519) are published", a, b),
 		`Normal Replace TXT _dmarc.example.com v=DMARC1; p=reject; rua=mailto:dmarc@example.com; before it was "v=DMARC1; p=none; rua=mailto:dmarc@example.com"`,
 		"Normal Verified DKIMReady: every key signs, and its record is served; DMARCReady: the record is served; Ready: everything that spec asks for is published and proven",
 	}

@@ -423,7 +423,7 @@ func TestEveryNameServerHasASay(t *testing.T) {
 	w.passes(60)
 	state("waiting for "+second.Addr()+" to serve 001-20261123b, 1 of 2 servers have it", "001-20261123b Published")
 	policy(relaxed)
-	if !w.told("Normal KeyPublished") {
+	if !w.told("Normal Create TXT 001-20261123b._domainkey.example.com") {
 		t.Error("nobody was told of the key")
 	}
 	second.Thaw()

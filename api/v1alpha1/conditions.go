@@ -216,9 +216,10 @@ const (
 	// log says more.
 	ReasonInternalError = "InternalError"
 
-	// ReasonKeyGenerated: Event: a DKIM key was made and stored. Nothing to do.
+	// ReasonKeyGenerated: Event: a DKIM key was made and stored, and its record waits. Nothing to do.
 	ReasonKeyGenerated = "KeyGenerated"
-	// ReasonKeyPublished: Event: the record of a DKIM key was read back. Nothing to do.
+	// ReasonKeyPublished: Event: the record of a DKIM key was read back, and the Event Create of this pass does
+	// not name it, as when a human made the record. Nothing to do.
 	ReasonKeyPublished = "KeyPublished"
 	// ReasonKeyPropagated: Event: every name server serves a DKIM key, and negative answers have expired.
 	// Nothing to do.

@@ -43,6 +43,7 @@ func (r result) figures() map[string]float64 {
 		"restart.updates":         float64(r.Restart.Updates),
 		"restart.calls":           total(r.Restart.Calls),
 		"restart.passesPerDomain": r.Restart.Passes / n,
+		"restart.readsPerDomain":  total(r.Restart.Reads) / n,
 		"steady.writes":           total(r.Steady.Writes),
 		"steady.updates":          float64(r.Steady.Updates),
 		"steady.calls":            total(r.Steady.Calls),

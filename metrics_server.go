@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 )
 
@@ -26,9 +25,7 @@ func (f *metricsFlags) register(set *flag.FlagSet) {
 // scrapes is how many scrapes are answered at the same time: each costs memory for all that it tells.
 const scrapes = 3
 
-// options are those of the server. Who asks is told by a token, which the API server is asked about
-// (TokenReview), and so is whether that account may get /metrics (SubjectAccessReview). Both answers are
-// kept for a minute and more.
+// options are those of the server.
 func (f *metricsFlags) options() (server.Options, error) {
 	o := server.Options{
 		BindAddress: f.metricsListen,
@@ -40,7 +37,7 @@ func (f *metricsFlags) options() (server.Options, error) {
 		}
 		return o, nil
 	}
-	o.SecureServing, o.FilterProvider = true, filters.WithAuthenticationAndAuthorization
+	o.SecureServing, o.FilterProvider = true, onlyReaders
 	// No scraper needs HTTP/2, whose streams multiply what one connection can ask for.
 	o.TLSOpts = []func(*tls.Config){func(c *tls.Config) { c.NextProtos = []string{"http/1.1"} }}
 	if f.metricsCertDir != "" {

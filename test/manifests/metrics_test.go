@@ -91,7 +91,7 @@ func (s *scene) checkMetrics(p *process, lines ...string) {
 		want  int
 	}{
 		"without a token":       {"", http.StatusUnauthorized},
-		"with an unknown token": {"eyJhbGciOiJub25lIn0.e30.", http.StatusInternalServerError}, // as controller-runtime puts it
+		"with an unknown token": {"eyJhbGciOiJub25lIn0.e30.", http.StatusUnauthorized},
 		"without the right":     {stranger, http.StatusForbidden},
 	} {
 		if status, text, err := s.scrape(p, test.token, nil); err != nil || status != test.want || strings.Contains(text, "# HELP") {

@@ -17,10 +17,11 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -66,6 +67,12 @@ type managerFlags struct {
 
 	metricsPerObject bool
 }
+
+// managed are the kinds that the manager reads, writes and names in Events: all of Kubernetes' would take a MiB and more.
+var managed = []func(*runtime.Scheme) error{v1alpha1.AddToScheme, corev1.AddToScheme, discoveryv1.AddToScheme, eventsv1.AddToScheme, coordinationv1.AddToScheme}
+
+// operator is what Events are reported by.
+const operator = "maildomain-operator"
 
 // readyKeys is how many rsa keys are kept in stock: a tenth of a second and more each, so that a few
 // new domains at a time need not wait.
@@ -195,8 +202,10 @@ func manager(ctx context.Context, args []string, stderr io.Writer) error {
 		return err
 	}
 	scheme := runtime.NewScheme()
-	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
-		return err
+	for _, kinds := range managed {
+		if err := kinds(scheme); err != nil {
+			return err
+		}
 	}
 	election, err := f.newElection(cluster, f.namespace, scheme, clock.RealClock{}.Now)
 	if err != nil {
@@ -243,13 +252,21 @@ func manager(ctx context.Context, args []string, stderr io.Writer) error {
 	if f.drift > 0 {
 		drift = &controllers.DriftWatch{Prober: prober, Interval: f.drift}
 	}
+	host, err := os.Hostname()
+	if err != nil {
+		return err
+	}
+	told := controllers.NewEventWriter(mgr.GetClient(), clock.RealClock{}, operator, operator+"-"+host)
+	if err := mgr.Add(told); err != nil {
+		return err
+	}
 	process := meter(ctx, mgr, pool, f.metricsPerObject)
 	began := clock.RealClock{}.Now()
 	reconciler := &controllers.Reconciler{
 		Client:   mgr.GetClient(),
 		Reader:   mgr.GetAPIReader(),
 		Clock:    clock.RealClock{},
-		Events:   mgr.GetEventRecorder("maildomain-operator"),
+		Events:   told,
 		Resolver: resolver,
 		Prober:   prober,
 		Fetcher:  &probe.PolicyFetcher{Resolver: resolver, Roots: roots, Port: uint16(f.policyPort), AllowPrivate: allowed},

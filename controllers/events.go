@@ -24,9 +24,7 @@ type event struct {
 	warning bool
 	reason  string
 	action  string
-	// part is what of the object it is about, see partOf; "": all of it. To client-go Events are the same that have the same
-	// reason, action, object (with its version) and part: it counts them, and stores the note of the first alone. So two of
-	// one pass that differ in their notes differ in their parts.
+	// part is what of the object it is about, see partOf; "": all of it.
 	part string
 	note string
 }

@@ -324,9 +324,6 @@ func (r *Reconciler) report(ctx context.Context, s *scope, next v1alpha1.MailDom
 	return nil
 }
 
-// patch: one that comes again within six minutes is counted.
-// +kubebuilder:rbac:roleName=maildomain-domains,groups=events.k8s.io,resources=events,verbs=create;patch
-
 // tell sends Events about an object.
 func (r *Reconciler) tell(about runtime.Object, events []event) {
 	for _, e := range events {

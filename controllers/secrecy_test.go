@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
@@ -82,29 +81,11 @@ func (l *logged) logger() logr.Logger {
 type recorder struct {
 	*events.FakeRecorder
 	w *world
-
-	mu   sync.Mutex
-	now  time.Time
-	told map[string]string // the notes of now, by what client-go tells Events apart by
 }
 
 // Eventf implements events.EventRecorder.
 func (r *recorder) Eventf(about, related runtime.Object, kind, reason, action, note string, args ...any) {
 	text := fmt.Sprintf(note, args...)
 	r.w.secrecy.read(r.w.t, "an Event", text)
-	r.once(fmt.Sprint(kind, reason, action, about.(*corev1.ObjectReference)), text)
 	r.FakeRecorder.Eventf(about, related, kind, reason, action, note, args...)
-}
-
-// once sees to it that client-go stores the note of each Event, see event.part.
-func (r *recorder) once(same, note string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if now := r.w.clock.Now(); !now.Equal(r.now) {
-		r.now, r.told = now, map[string]string{}
-	}
-	if before, there := r.told[same]; there && before != note {
-		r.w.t.Errorf("an Event is lost, as client-go takes it for one that comes again:\n%s\nafter\n%s", note, before)
-	}
-	r.told[same] = note
 }

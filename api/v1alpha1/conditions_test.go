@@ -66,7 +66,8 @@ const aboutEvents = `Each Event is a write to the API server, so what goes well 
 far as each other, and the conditions that are True for the same reason are one Event each; of the steps of a key up to
 ` + "`KeyActive`" + ` that come at once the last is told, and that a key was published is told by the Event of its record. What goes wrong has an Event of its own (type ` + "`Warning`" + `), and so has a record that was
 replaced or removed, with what stood there before. How a condition begins is in status, and told only if it is wrong, or if
-` + "`Ready`" + ` is True at once. ` + "`regarding.fieldPath`" + ` has what of the object an Event is about, as ` + "`status.records{TXT example.com}`" + `.
+` + "`Ready`" + ` is True at once. ` + "`regarding.fieldPath`" + ` has what of the object an Event is about, as ` + "`status.records{TXT example.com}`" + `. One that says all the same
+of the same version of the object, as that of a pass which fails again, is written once in six minutes.
 
 `
 

@@ -76,7 +76,7 @@ func TestConfinedAccountsHaveTheRightsThatTheyNeed(t *testing.T) {
 	if len(elsewhere.Status.Conditions) > 0 || len(elsewhere.Finalizers) > 0 {
 		t.Errorf("a MailDomain in another namespace was worked on: %+v", elsewhere.Status)
 	}
-	s.judge(as, eventPatches...)
+	s.judge(as, eventPatches)
 	s.checkMetrics(writer, "rest_client_requests_total")
 	writer.stop(t)
 	s.judge(reads)

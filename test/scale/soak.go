@@ -25,16 +25,12 @@ import (
 
 // A soak is weeks of a cluster's life in minutes: MailDomains are created, changed, rotated and deleted, the name server fails in every
 // way that it knows, and the operator's process is stopped and killed. It has its last life from half of the time on, which is where
-// memory and goroutines are compared: once it has looked at every domain, and when all is over, quiet and forgotten.
+// memory and goroutines are compared: once it has looked at every domain, and when all is over and quiet.
 const (
 	calm       = 20 * time.Second // between two faults
 	faulty     = 10 * time.Second // how long one lasts
 	life       = 90 * time.Second // of a process, before its last one
 	operations = 5                // a second
-
-	// eventsKept is how long client-go has in memory what Events it has sent, to count those that come again: six minutes, looked at
-	// every six.
-	eventsKept = 12 * time.Minute
 
 	// What the last process may have more in the end than when it was warm: goroutines of connections that are kept, and what the
 	// collector has not come to yet.
@@ -271,11 +267,6 @@ func (k *soaking) settle(ctx context.Context) (err error) {
 	}
 	if err := until(ctx, patience, func() (bool, error) { return k.zone() == nil, nil }); err != nil { // tombstones come again in their own time
 		return fmt.Errorf("the zone: %w", errors.Join(err, k.zone()))
-	}
-	select {
-	case <-time.After(eventsKept):
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 	k.Quiet, err = k.size("quiet")
 	return err

@@ -231,7 +231,8 @@ func manager(ctx context.Context, args []string, stderr io.Writer) error {
 		Controller: standingBy,
 		Cache: cache.Options{DefaultNamespaces: f.cached(watched), DefaultTransform: cache.TransformStripManagedFields(), ByObject: map[client.Object]cache.ByObject{
 			&corev1.Secret{}:             {Transform: controllers.CachedSecret},
-			&corev1.ConfigMap{}:          {Namespaces: map[string]cache.Config{f.namespace: {}}},
+			&v1alpha1.MailDomain{}:       {Transform: controllers.CachedMailDomain},
+			&corev1.ConfigMap{}:          {Namespaces: map[string]cache.Config{f.namespace: {}}, Transform: controllers.CachedConfigMap},
 			&corev1.Service{}:            {Namespaces: map[string]cache.Config{f.namespace: {}}},
 			&discoveryv1.EndpointSlice{}: {Namespaces: map[string]cache.Config{f.namespace: {}}},
 		}},

@@ -72,7 +72,7 @@ func snapshot(ctx context.Context, args []string, stderr io.Writer) error {
 
 		HealthProbeBindAddress: f.health,
 		Cache: cache.Options{DefaultNamespaces: f.cached(watched), ByObject: map[client.Object]cache.ByObject{
-			&corev1.ConfigMap{}: {Namespaces: map[string]cache.Config{f.namespace: {}}},
+			&corev1.ConfigMap{}: {Namespaces: map[string]cache.Config{f.namespace: {}}, Transform: controllers.CachedConfigMap},
 			&corev1.Secret{}:    {Transform: controllers.CachedSecret},
 		}},
 	})

@@ -2,35 +2,209 @@ package cli
 
 import (
 	_ "embed"
-	"html/template"
 	"io"
-	"math"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	g "maragu.dev/gomponents"
+	h "maragu.dev/gomponents/html"
 
 	"github.com/maildomain/maildomain-operator/api/v1alpha1"
 )
 
-//go:embed report.html
-var reportHTML string
+// The page is built by functions, not by html/template: for a template the linker keeps every method of every type, as it may
+// be called by its name, and the operator is in the same binary. All texts are escaped; the style alone is not.
 
-var reportPage = template.Must(template.New("report").Funcs(template.FuncMap{
-	"day":      when,
-	"minute":   func(at time.Time) string { return at.UTC().Format("2006-01-02 15:04") },
-	"plain":    plain,
-	"verdict":  func(v v1alpha1.Verdict) string { return verdictWords[v] },
-	"class":    func(v v1alpha1.Verdict) string { return verdictClasses[v] },
-	"bad":      func(v v1alpha1.Verdict) bool { return v == v1alpha1.VerdictFail || v == v1alpha1.VerdictUnknown },
-	"timeline": timelineOf,
-	"count":    Evidence.count,
-	"columns":  Evidence.columns,
-	"under":    DomainEvidence.under,
-}).Parse(reportHTML))
+//go:embed report.css
+var reportStyle string
 
 // html prints one page that needs nothing else, and runs nothing.
-func (e Evidence) html(out io.Writer) error { return reportPage.Execute(out, e) }
+func (e Evidence) html(out io.Writer) error {
+	domains := "domains"
+	if len(e.Domains) == 1 {
+		domains = "domain"
+	}
+	return h.Doctype(h.HTML(h.Lang("en"),
+		h.Head(
+			h.Meta(h.Charset("utf-8")),
+			h.Meta(h.Name("viewport"), h.Content("width=device-width, initial-scale=1")),
+			h.Meta(g.Attr("http-equiv", "Content-Security-Policy"), h.Content("default-src 'none'; style-src 'unsafe-inline'")),
+			h.TitleEl(g.Text("E-mail security, "+minute(e.At)+" UTC")),
+			h.StyleEl(g.Raw("\n"+reportStyle)),
+		),
+		h.Body(h.Main(
+			h.H1(g.Textf("E-mail security of %d %s", len(e.Domains), domains)),
+			soft("As the operator had it in status on "+minute(e.At)+" UTC. Verdicts are of what DNS and HTTPS show, not of what was configured."),
+			e.tiles(),
+			e.overview(),
+			g.Group(each(e.Domains, func(i int, d DomainEvidence) g.Node { return d.card(i, e.At) })),
+			h.Footer(
+				g.Text("Keys whose records were removed are in status no more, and so not in here. "),
+				h.I(g.Text("Second-hand")),
+				g.Text(" marks what was read in texts about a source, not in the source itself."),
+			),
+		)),
+	)).Render(out)
+}
+
+func (e Evidence) tiles() g.Node {
+	tile := func(class string, verdict v1alpha1.Verdict, what string) g.Node {
+		return h.Div(h.Class("tile"), h.B(h.Class(class), g.Text(strconv.Itoa(e.count(verdict)))), g.Text(what))
+	}
+	return h.Div(h.Class("tiles"),
+		tile("pass", v1alpha1.VerdictPass, "compliant"),
+		tile("fail", v1alpha1.VerdictFail, "not compliant"),
+		tile("unknown", v1alpha1.VerdictUnknown, "unknown"),
+		tile("na", "", "not judged"),
+	)
+}
+
+// overview is a line for each domain, which leads to its card.
+func (e Evidence) overview() g.Node {
+	if len(e.Domains) == 0 {
+		return h.P(g.Text("There is no MailDomain."))
+	}
+	columns := e.columns()
+	line := func(i int, d DomainEvidence) g.Node {
+		return h.Tr(
+			h.Td(h.A(h.Href("#"+anchor(i)), g.Text(plain(d.Domain)))),
+			h.Td(g.Text(string(d.Ready.Status))),
+			g.Map(columns, func(baseline string) g.Node {
+				if v := d.under(baseline); v != "" {
+					return h.Td(badge(v))
+				}
+				return h.Td(h.Span(h.Class("soft"), g.Text("–")))
+			}),
+		)
+	}
+	return h.Div(h.Class("card wide"), table(append([]string{"Domain", "Ready"}, columns...), each(e.Domains, line)))
+}
+
+// anchor is what the overview leads to.
+func anchor(i int) string { return "d" + strconv.Itoa(i) }
+
+// card is all that is known of one domain.
+func (d DomainEvidence) card(i int, now time.Time) g.Node {
+	return h.Section(h.Class("card"), h.ID(anchor(i)),
+		h.Div(h.Class("head"), h.H2(g.Text(plain(d.Domain))), softly("MailDomain "+plain(d.Object))),
+		h.P(g.Text("Ready="+string(d.Ready.Status)+" "), softly(d.Ready.Reason)),
+		g.Map(d.WaitsFor, func(c Condition) g.Node {
+			return h.P(h.B(g.Text(c.Type+"="+string(c.Status))), g.Text(" "+c.Reason+": "+plain(c.Message)))
+		}),
+		g.If(len(d.Baselines) > 0, h.H3(g.Text("Baselines"))),
+		g.Map(d.Baselines, BaselineEvidence.details),
+		g.Iff(len(d.Keys) > 0, func() g.Node { return g.Group{d.keys(), timelineOf(d, now).lines(d.Rotation)} }),
+		g.Iff(d.Policy != nil && d.Policy.Mode != "", d.policy),
+		g.If(len(d.Findings) > 0, h.H3(g.Text("Findings"))),
+		g.Map(d.Findings, func(f v1alpha1.Finding) g.Node {
+			return h.P(h.B(g.Text(string(f.Severity))), g.Text(" "), h.Code(g.Text(f.Code)), g.Text(" "+plain(f.Name)+": "+plain(f.Message)))
+		}),
+	)
+}
+
+// details are open where something is to be done.
+func (b BaselineEvidence) details() g.Node {
+	checked := "not judged yet"
+	if b.LastChecked != nil {
+		checked = "checked " + when(b.LastChecked)
+	}
+	line := func(_ int, c ControlEvidence) g.Node {
+		return h.Tr(
+			h.Td(g.Text(plain(c.Control))),
+			h.Td(badge(c.Verdict)),
+			h.Td(g.Text(c.Title)),
+			h.Td(h.Class("seen"), g.Text(plain(c.Seen))),
+			h.Td(h.Class("source"), g.Text(c.Source)),
+		)
+	}
+	return h.Details(
+		g.If(b.Verdict == v1alpha1.VerdictFail || b.Verdict == v1alpha1.VerdictUnknown, g.Attr("open")),
+		h.Summary(h.B(g.Text(b.Baseline)), badge(b.Verdict), softly(checked)),
+		soft(b.Title+". Source: "+b.Source+"."),
+		h.Div(h.Class("wide"), table([]string{"Control", "Verdict", "Wanted", "Seen", "Source"}, each(b.Controls, line))),
+		g.If(len(b.NotJudged) > 0, soft("Not judged, as DNS and HTTPS do not show it: "+strings.Join(b.NotJudged, "; ")+".")),
+	)
+}
+
+func (d DomainEvidence) keys() g.Node {
+	line := func(_ int, k KeyEvidence) g.Node {
+		return h.Tr(
+			h.Td(h.Code(g.Text(plain(k.Selector)))),
+			h.Td(g.Text(k.Kind)),
+			h.Td(g.Text(string(k.State))),
+			h.Td(g.Textf("%d days", k.AgeDays)),
+			h.Td(g.Text(when(k.SignedFrom))),
+			h.Td(g.Text(when(k.SignedUntil))),
+		)
+	}
+	return g.Group{
+		h.H3(g.Text("DKIM keys")),
+		h.Div(h.Class("wide"), table([]string{"Selector", "Key", "State", "Age", "Signs from", "until"}, each(d.Keys, line))),
+	}
+}
+
+func (d DomainEvidence) policy() g.Node {
+	id := g.Group{}
+	if d.Policy.PolicyID != "" {
+		id = g.Group{g.Text(", id "), h.Code(g.Text(d.Policy.PolicyID))}
+	}
+	return g.Group{h.H3(g.Text("MTA-STS")), h.P(g.Text("Mode "+string(d.Policy.Mode)), id, g.Text("."))}
+}
+
+// lines draw the timeline. The places are numbers, so that nothing but a number is in a style.
+func (t timeline) lines(next *metav1.Time) g.Node {
+	at := func(left float64) string { return "left: " + percent(left) }
+	row := func(r timelineRow) g.Node {
+		return h.Div(h.Class("key"), h.Code(g.Text(plain(r.Selector))), h.Div(h.Class("track"),
+			g.Map(r.Bars, func(b timelineBar) g.Node {
+				return h.Div(h.Class("bar "+b.Class), h.StyleAttr(at(b.Left)+"; width: "+percent(b.Width)), h.TitleAttr(b.Title))
+			}),
+			h.Div(h.Class("now"), h.StyleAttr(at(t.Now))),
+		))
+	}
+	tick := func(one timelineTick) g.Node { return h.Span(h.StyleAttr(at(one.Left)), g.Text(one.Text)) }
+	legend := func(class, what string) g.Node { return h.Span(h.I(h.Class(class)), g.Text(what)) }
+	return g.Group{
+		h.H3(g.Text("Rotations")),
+		g.Map(t.Rows, row),
+		h.Div(h.Class("key"), h.Span(), h.Div(h.Class("axis"), g.Map(t.Ticks, tick))),
+		h.Div(h.Class("legend"),
+			legend("published", "made and published, waits"),
+			legend("signs", "signs"),
+			legend("retired", "published for mail under way"),
+			legend("today", "now"),
+			g.Iff(next != nil, func() g.Node { return h.Span(g.Text("next rotation: " + when(next))) }),
+		),
+	}
+}
+
+func percent(n float64) string { return strconv.FormatFloat(n, 'f', -1, 64) + "%" }
+
+func table(heads []string, lines []g.Node) g.Node {
+	return h.Table(h.THead(h.Tr(g.Map(heads, func(head string) g.Node { return h.Th(g.Text(head)) }))), h.TBody(lines...))
+}
+
+// each is g.Map with the index.
+func each[T any](list []T, node func(int, T) g.Node) []g.Node {
+	nodes := make([]g.Node, len(list))
+	for i, one := range list {
+		nodes[i] = node(i, one)
+	}
+	return nodes
+}
+
+func soft(text string) g.Node { return h.P(h.Class("soft"), g.Text(text)) }
+
+func softly(text string) g.Node { return h.Span(h.Class("soft"), g.Text(text)) }
+
+func badge(v v1alpha1.Verdict) g.Node {
+	return h.Span(h.Class("v "+verdictClasses[v]), g.Text(verdictWords[v]))
+}
+
+func minute(at time.Time) string { return at.UTC().Format("2006-01-02 15:04") }
 
 // Verdicts are told by a word and a sign, not by their colour alone.
 var verdictWords = map[v1alpha1.Verdict]string{
@@ -88,90 +262,4 @@ func (d DomainEvidence) under(baseline string) v1alpha1.Verdict {
 		}
 	}
 	return ""
-}
-
-// timeline shows the lives of keys over time: places are percent of its width.
-type timeline struct {
-	Rows  []timelineRow
-	Ticks []timelineTick
-	Now   float64
-}
-
-type timelineRow struct {
-	Selector string
-	Kind     string
-	Bars     []timelineBar
-}
-
-// timelineBar is a part of a key's life: "published" before it signs, "signs", or "retired".
-type timelineBar struct {
-	Class       string
-	Left, Width float64
-	Title       string
-}
-
-type timelineTick struct {
-	Left float64
-	Text string
-}
-
-// oldest is how far back a timeline goes.
-const oldest = 400 * 24 * time.Hour
-
-// timelineOf draws a domain's keys from the first one to a tenth beyond now, or to the next rotation.
-func timelineOf(d DomainEvidence, now time.Time) timeline {
-	from, to := now, now
-	for _, r := range d.Rotations {
-		if r.At.Before(from) {
-			from = r.At
-		}
-	}
-	if earliest := now.Add(-oldest); from.Before(earliest) {
-		from = earliest
-	}
-	to = to.Add(max(now.Sub(from)/10, 24*time.Hour))
-	if d.Rotation != nil && d.Rotation.After(to) && d.Rotation.Sub(now) < oldest {
-		to = d.Rotation.Time
-	}
-	place := func(at time.Time) float64 {
-		share := float64(at.Sub(from)) / float64(to.Sub(from))
-		return math.Round(1000*min(1, max(0, share))) / 10
-	}
-	t := timeline{Now: place(now)}
-	for _, k := range d.Keys {
-		row := timelineRow{Selector: k.Selector, Kind: k.Kind}
-		bar := func(class, what string, begin, end *metav1.Time) {
-			if begin == nil || end != nil && !end.After(from) {
-				return
-			}
-			until, words := now, "now"
-			if end != nil {
-				until, words = end.Time, when(end)
-			}
-			left := place(begin.Time)
-			row.Bars = append(row.Bars, timelineBar{class, left, max(0.5, place(until)-left), what + " from " + when(begin) + " to " + words})
-		}
-		bar("published", "waits", k.key.Created, first(k.key.Active, k.key.Retired, k.key.Revoked))
-		bar("signs", "signs", k.key.Active, first(k.key.Retired, k.key.Revoked))
-		bar("retired", "is published, and signs no more", k.key.Retired, k.key.Revoked)
-		t.Rows = append(t.Rows, row)
-	}
-	for at := time.Date(from.Year(), from.Month()+1, 1, 0, 0, 0, 0, time.UTC); at.Before(to); at = at.AddDate(0, tickMonths(to.Sub(from)), 0) {
-		t.Ticks = append(t.Ticks, timelineTick{place(at), at.Format("Jan 2006")})
-	}
-	return t
-}
-
-// tickMonths keeps the names of months from running into each other.
-func tickMonths(span time.Duration) int {
-	return max(1, int(span/(180*24*time.Hour)))
-}
-
-func first(list ...*metav1.Time) *metav1.Time {
-	for _, at := range list {
-		if at != nil {
-			return at
-		}
-	}
-	return nil
 }

@@ -14,7 +14,7 @@ import (
 // go build -ldflags=-dumpdep, which marks it ReflectMethod.
 func TestMethodsThatNobodyCallsAreLeftOut(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "maildomain")
-	build := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", file, ".")
+	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-buildvcs=false", "-o", file, ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)

@@ -160,12 +160,12 @@ func (t timeline) lines(next *metav1.Time) g.Node {
 	row := func(r timelineRow) g.Node {
 		return h.Div(h.Class("key"), h.Code(g.Text(plain(r.Selector))), h.Div(h.Class("track"),
 			g.Map(r.Bars, func(b timelineBar) g.Node {
-				return h.Div(h.Class("bar "+b.Class), h.StyleAttr(at(b.Left)+"; width: "+percent(b.Width)), h.TitleAttr(b.Title))
+				return h.Div(h.Class("bar "+b.Class), h.Style(at(b.Left)+"; width: "+percent(b.Width)), h.Title(b.Title))
 			}),
-			h.Div(h.Class("now"), h.StyleAttr(at(t.Now))),
+			h.Div(h.Class("now"), h.Style(at(t.Now))),
 		))
 	}
-	tick := func(one timelineTick) g.Node { return h.Span(h.StyleAttr(at(one.Left)), g.Text(one.Text)) }
+	tick := func(one timelineTick) g.Node { return h.Span(h.Style(at(one.Left)), g.Text(one.Text)) }
 	legend := func(class, what string) g.Node { return h.Span(h.I(h.Class(class)), g.Text(what)) }
 	return g.Group{
 		h.H3(g.Text("Rotations")),

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -140,7 +139,7 @@ func TestEventsWhileTheAPIServerIsAway(t *testing.T) {
 	}{
 		"away for a while": {func(tried int) error {
 			if tried < 4 {
-				return &http.ProtocolError{ErrorString: "connection refused"}
+				return errors.New("connection refused")
 			}
 			return nil
 		}, 4, true},

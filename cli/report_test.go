@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -129,6 +130,46 @@ func TestReportFormats(t *testing.T) {
 	var e Evidence
 	if err := json.Unmarshal([]byte(reportIn(t, "json")), &e); err != nil || len(e.Domains) != 4 {
 		t.Errorf("%v, %d", err, len(e.Domains))
+	}
+}
+
+// Wherever a stranger's text may be, it is a text: the page escapes each by itself.
+func TestMarkupInAnyTextOfThePage(t *testing.T) {
+	const markup = `"'><script>alert(1)</script>`
+	e := Evidence{At: now}
+	fill(reflect.ValueOf(&e.Domains).Elem(), markup)
+	e.Domains[0].Keys[0].key = v1alpha1.DKIMKeyStatus{Created: day(-3), Active: day(-2)}
+	var out bytes.Buffer
+	if err := e.html(&out); err != nil {
+		t.Fatal(err)
+	}
+	page := out.String()
+	if strings.Contains(page, "<script") || strings.Contains(page, `"'>`) {
+		t.Errorf("markup in the page:\n%s", page)
+	}
+	if n := strings.Count(page, "&lt;script&gt;"); n < 20 {
+		t.Errorf("%d texts are in the page", n)
+	}
+}
+
+// fill sets all texts, and has one of everything.
+func fill(v reflect.Value, text string) {
+	if !v.CanSet() {
+		return
+	}
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString(text)
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(v.Elem(), text)
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		fill(v.Index(0), text)
+	case reflect.Struct:
+		for i := range v.NumField() {
+			fill(v.Field(i), text)
+		}
 	}
 }
 

@@ -59,7 +59,7 @@ func NewEventWriter(client client.Client, clock clock.PassiveClock, controller, 
 		client: client, clock: clock, controller: controller, instance: instance,
 		queue:   make(chan *eventsv1.Event, queuedEvents),
 		written: cache.NewLRUExpireCacheWithClock(rememberedEvents, clock),
-		retry:   wait.Backoff{Duration: time.Second, Factor: 2, Jitter: 0.25, Steps: 7}, // for some two minutes
+		retry:   wait.Backoff{Duration: time.Second, Factor: 2, Jitter: 0.25, Steps: 8}, // for two minutes
 	}
 }
 
